@@ -1,0 +1,1 @@
+"""The outside world: files, model servers, libraries with I/O."""

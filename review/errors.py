@@ -1,0 +1,80 @@
+"""Every error that a user can meet, as one tree.
+
+    ReviewError                 one line on the terminal, a red box on a page; never a traceback
+    ├── BadSettings             a setting or the configuration file is wrong: key, value, what is legal
+    ├── BadInput                a record, an argument or a request is wrong: place, value, remedy
+    │   └── RejectedRecords     an import file has bad lines; nothing of it was written
+    ├── NotFound                the named round, pair, entry or file does not exist
+    ├── NotAllowed              this person may not do or see this now (a role, or blindness)
+    ├── Conflict                the fact contradicts one that is stored already
+    ├── DatabaseLocked          another process holds the database file; says which
+    ├── DatabaseBroken          the file is not one of ours, or from a later version
+    └── ChainBroken             the adversarial set does not verify; names the first entry
+
+A message says what failed, the value seen, what is accepted and what to do next. It never carries a trace's text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class ReviewError(Exception):
+    """Something a person can understand and mend. `str(error)` is one line without a trace's text."""
+
+
+class BadSettings(ReviewError):
+    """A setting, or a key of the configuration file, is wrong."""
+
+
+class BadInput(ReviewError):
+    """A record, an argument or a request does not have the documented form."""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """One rejected line of a file: 1-based `line`, dotted `field` ("" for the whole line), `reason` for people."""
+
+    line: int
+    field: str
+    reason: str
+
+
+class RejectedRecords(BadInput):
+    """An import file has bad lines and nothing of it was written.
+
+    Attributes:
+        file: the file's name as the caller gave it.
+        rejected: every rejected line, in file order.
+    """
+
+    def __init__(self, file: str, rejected: Sequence[Rejected]) -> None:
+        self.file = file
+        self.rejected = tuple(rejected)
+        count = len(self.rejected)
+        super().__init__(f"{file}: {count} bad line{'s' if count != 1 else ''}, nothing was written")
+
+
+class NotFound(ReviewError):
+    """The named thing does not exist."""
+
+
+class NotAllowed(ReviewError):
+    """This person may not do or see this now."""
+
+
+class Conflict(ReviewError):
+    """The fact contradicts one that is stored already."""
+
+
+class DatabaseLocked(ReviewError):
+    """Another process holds the database file."""
+
+
+class DatabaseBroken(ReviewError):
+    """The file is not a review database, or was written by a later version."""
+
+
+class ChainBroken(ReviewError):
+    """The adversarial set's hash chain, mirror or count does not fit."""

@@ -1,0 +1,73 @@
+"""What every service works in: the open database, the settings and the secret key."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from review.errors import BadSettings
+from review.settings import Settings
+from review.store.database import Database
+
+Role = Literal["reviewer", "support", "lead"]
+ROLES: tuple[Role, ...] = ("reviewer", "support", "lead")
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts. Asked in one place (the shell or the command line) and passed on."""
+
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One open workspace. `key` (32 bytes) derives pair ids, card ids and the shown order."""
+
+    database: Database
+    settings: Settings
+    key: bytes
+
+    def close(self) -> None:
+        """Release the database file."""
+        self.database.close()
+
+
+def open_workspace(settings: Settings) -> Workspace:
+    """Open the database (made when absent) and its key.
+
+    Raises:
+        DatabaseLocked: another process has the file open.
+        DatabaseBroken: the file is no review database.
+        BadSettings: the database exists but its key file is gone or damaged.
+    """
+    # The lock on the database comes first: whoever holds it may write the key.
+    database = Database(settings.db)
+    try:
+        return Workspace(database, settings, _key(settings.key_file))
+    except BaseException:
+        database.close()
+        raise
+
+
+def _key(path: Path) -> bytes:
+    """Read the key, or make one (mode 0600) for a new database."""
+    if not path.exists():
+        draft = path.with_name(path.name + ".draft")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(32) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    try:
+        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except ValueError as error:
+        raise BadSettings(f"{path} is damaged: it must hold 64 hexadecimal digits. Restore it from a backup.") from error
+    if len(key) != 32:
+        raise BadSettings(f"{path} is damaged: it must hold 64 hexadecimal digits. Restore it from a backup.")
+    return key

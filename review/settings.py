@@ -1,0 +1,92 @@
+"""One settings object: where the database is, and what data/eval_config.yaml says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from review.domain.rubric import DEFAULT_CATEGORIES, FailureCategory, Rubric
+from review.errors import BadSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Adversarial(_Section):
+    """The permanent adversarial set: the JSONL mirror's path and the set's weight in the gate."""
+
+    path: str | None = None
+    weight: float = Field(default=3.0, gt=0)
+
+
+class EvalConfig(_Section):
+    """The block `eval_config` of the configuration file."""
+
+    rubric: Rubric = Rubric()
+    failure_categories: tuple[FailureCategory, ...] = Field(default=DEFAULT_CATEGORIES, strict=False)
+    adversarial: Adversarial = Adversarial()
+
+
+class Settings(BaseModel):
+    """Where things are.
+
+    Attributes:
+        db: the database file.
+        config: the evaluation's configuration.
+        mirror: the JSONL mirror of the adversarial set.
+        key_file: the secret beside the database from which ids and blinding are derived.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    db: Path
+    config: EvalConfig
+
+    @property
+    def mirror(self) -> Path:
+        named = self.config.adversarial.path
+        return Path(named) if named else self.db.parent / "adversarial_permanent.jsonl"
+
+    @property
+    def key_file(self) -> Path:
+        return self.db.with_name(self.db.name + ".key")
+
+
+def load(db: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from arguments, then the environment (REVIEW_DB, REVIEW_CONFIG), then the project's data folder.
+
+    Raises:
+        BadSettings: the configuration file is missing, unreadable or has an unknown key or wrong value.
+    """
+    path = db or (Path(environ["REVIEW_DB"]) if environ.get("REVIEW_DB") else ROOT / "data" / "review.duckdb")
+    config = Path(environ.get("REVIEW_CONFIG") or ROOT / "data" / "eval_config.yaml")
+    return Settings(db=path.expanduser().resolve(), config=read_config(config))
+
+
+def read_config(path: Path) -> EvalConfig:
+    """Read and check `path`.
+
+    Raises:
+        BadSettings: names the file, the key, the value's problem and what is legal.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadSettings(f"{path}: cannot be read as YAML ({type(error).__name__}). Correct it or set REVIEW_CONFIG.") from error
+    block = document.get("eval_config") if isinstance(document, dict) else None
+    if not isinstance(block, dict):
+        raise BadSettings(f'{path}: the top-level key "eval_config" is missing.')
+    try:
+        return EvalConfig.model_validate(block)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(["eval_config", *(str(part) for part in first["loc"])])
+        legal = f" Legal keys: {', '.join(EvalConfig.model_fields)}." if first["type"] == "extra_forbidden" else ""
+        raise BadSettings(f"{path}: {key}: {first['msg']} (value: {str(first['input'])[:60]!r}).{legal}") from error

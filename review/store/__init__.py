@@ -1,0 +1,1 @@
+"""The only place with DuckDB and SQL."""

@@ -1,0 +1,102 @@
+"""The database file: open, migrate, lock down, hand out cursors and transactions."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+import duckdb
+
+from review.errors import DatabaseBroken, DatabaseLocked
+
+_HOLDER = re.compile(r"\(PID (\d+)\)")
+
+
+class Database:
+    """One open database file. One process owns it; threads share it through `cursor()`.
+
+    DuckDB's file lock is exclusive, so a process holds one `Database` a file for its lifetime. After opening, SQL can
+    reach no other file and no setting: an imported text can never become a path.
+    """
+
+    def __init__(self, path: Path, *, memory_limit: str = "600MB") -> None:
+        """Open or create `path` and bring its schema up to date.
+
+        Raises:
+            DatabaseLocked: another process has the file open.
+            DatabaseBroken: the file is no DuckDB database, or was written by a later version.
+        """
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # One file, one set of settings: a second connect in this process must match them.
+            self._connection = duckdb.connect(str(path), config={"memory_limit": memory_limit})
+        except duckdb.IOException as error:
+            raise _explain(path, error) from error
+        # Appending facts is quick; several tables in one transaction must not interleave with another writer's.
+        self._write_lock = threading.RLock()
+        _migrate(self._connection, path)
+        self._connection.execute("SET TimeZone = 'UTC'")
+        self._connection.execute("SET enable_external_access = false")
+        self._connection.execute("SET lock_configuration = true")
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A cursor of its own for the calling thread; autocommits."""
+        return self._connection.cursor()
+
+    @contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor inside one transaction: committed on exit, rolled back on any error. One writer at a time."""
+        with self._write_lock:
+            cursor = self.cursor()
+            cursor.execute("BEGIN TRANSACTION")
+            try:
+                yield cursor
+            except BaseException:
+                cursor.execute("ROLLBACK")
+                raise
+            else:
+                cursor.execute("COMMIT")
+            finally:
+                cursor.close()
+
+    def close(self) -> None:
+        """Checkpoint and release the file."""
+        self._connection.close()
+
+
+def _explain(path: Path, error: duckdb.IOException) -> DatabaseLocked | DatabaseBroken:
+    text = str(error)
+    if "lock" in text.lower():
+        found = _HOLDER.search(text)
+        holder = f"process {found.group(1)}" if found else "another process"
+        return DatabaseLocked(
+            f"{path} is in use by {holder} (probably the running app). "
+            "Stop that process, or do the same on its pages, then try again."
+        )
+    return DatabaseBroken(f"{path} is not a review database. Name another file with --db, or move this one away.")
+
+
+def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Run each numbered .sql file that the database has not seen; file and record commit together."""
+    connection.execute("CREATE TABLE IF NOT EXISTS migration (name VARCHAR PRIMARY KEY, applied_at TIMESTAMPTZ NOT NULL)")
+    applied = {row[0] for row in connection.execute("SELECT name FROM migration").fetchall()}
+    folder = resources.files("review.store") / "migrations"
+    known = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    if unknown := applied - set(known):
+        raise DatabaseBroken(f"{path} was written by a later version (it has {max(unknown)}). Update this installation.")
+    for name in known:
+        if name in applied:
+            continue
+        connection.execute("BEGIN TRANSACTION")
+        try:
+            connection.execute((folder / name).read_text(encoding="utf-8"))
+            connection.execute("INSERT INTO migration VALUES (?, now())", [name])
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
