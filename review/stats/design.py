@@ -69,5 +69,5 @@ def smallest_visible_shift(
     """
     shift = (normal_quantile(level) + NormalDist().inv_cdf(power)) * math.sqrt(discordant / max(n, 1))
     if n < 1 or shift > discordant:
-        return NotEstimable(f"{n} pairs are too few to show any shift when {discordant:.0%} of the pairs differ in outcome")
+        return NotEstimable(f"{n} pairs are too few to show a shift when the outcome differs in {discordant:.0%}")
     return frame_share * shift

@@ -1,0 +1,38 @@
+"""The ASGI app: the Streamlit script and, beside it, the HTTP routes."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import streamlit as st
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from review import __version__
+from review.settings import ROOT
+from review.ui import shell
+
+
+async def health(_: Request) -> JSONResponse:
+    """Answers when the process serves; says which version and process it is."""
+    return JSONResponse({"status": "ok", "version": __version__, "pid": os.getpid()})
+
+
+app = st.App(ROOT / "review" / "ui" / "main.py", routes=[Route("/review/health", health)])
+
+
+def run(port: int = 8501, *, open_browser: bool = True) -> None:
+    """Serve on loopback until stopped.
+
+    Raises:
+        DatabaseLocked: another process has the database open; found before the server starts.
+    """
+    shell.workspace()
+    sys.argv = [str(ROOT / "app.py")]  # Streamlit reads its configuration beside the launcher
+    app.run(config={"server.port": port, "server.headless": not open_browser})
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,32 @@
+"""Fixtures for all tests: a workspace on a real database file, and the shared real sets where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from review import settings
+from review.services.workspace import Workspace, open_workspace
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    """An empty workspace in a folder of its own."""
+    opened = open_workspace(settings.load(tmp_path / "review.duckdb"))
+    yield opened
+    opened.close()
+
+
+def shared(path: str) -> Path:
+    """A file of the shared real sets; skips the test, by name, where it is absent."""
+    found = SHARED / path
+    if not found.exists():
+        pytest.skip(f"needs ../shared/{path}")
+    return found
