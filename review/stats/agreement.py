@@ -9,13 +9,16 @@ observed agreement stretched by the ratio of both cluster-robust standard errors
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from review.stats.estimate import Estimate, NotEstimable, Result
-from review.stats.intervals import Floats, Ints, cluster_se, clustered_mean
+from review.stats.intervals import LARGE_CLUSTERS, Floats, Ints, cluster_se, clustered_mean
+
+ONE_CLASS = "both used one answer only, so agreement by chance cannot be told apart"
 
 
 @dataclass(frozen=True)
@@ -63,16 +66,13 @@ def cohen_kappa(table: npt.ArrayLike, weights: Floats | None = None) -> Coeffici
 
     Source: Cohen 1960, 1968; variance of Fleiss, Cohen & Everitt 1969, as in statsmodels cohens_kappa.
     """
-    counts = np.asarray(table, dtype=np.float64)
-    total = float(counts.sum())
+    p, total = _proportions(table)
     if total <= 0:
         return NotEstimable("no pair was rated by both")
-    p = counts / total
     w = np.eye(len(p)) if weights is None else weights
-    rows, columns = p.sum(axis=1), p.sum(axis=0)
-    expected = float(rows @ w @ columns)
-    expected_influence = (w @ columns)[:, None] + (rows @ w)[None, :] - 2 * expected
-    return _corrected(p, w, expected, expected_influence, total)
+    expected = float(_kappa_chance(p, w))
+    slope = (w @ p.sum(axis=0))[:, None] + (p.sum(axis=1) @ w)[None, :]
+    return _corrected(p, w, expected, slope - 2 * expected, total)
 
 
 def gwet_ac1(table: npt.ArrayLike) -> Coefficient | NotEstimable:
@@ -80,18 +80,34 @@ def gwet_ac1(table: npt.ArrayLike) -> Coefficient | NotEstimable:
 
     Source: Gwet 2008, Br J Math Stat Psychol 61:29; irrCAC (CAC.gwet).
     """
-    counts = np.asarray(table, dtype=np.float64)
-    total = float(counts.sum())
+    p, total = _proportions(table)
     if total <= 0:
         return NotEstimable("no pair was rated by both")
-    p = counts / total
     share = (p.sum(axis=1) + p.sum(axis=0)) / 2
     used = int(np.count_nonzero(share))
     if used < 2:
-        return NotEstimable("both used one class only, so agreement by chance cannot be told apart")
-    expected = float(share @ (1 - share)) / (used - 1)
+        return NotEstimable(ONE_CLASS)
     slope = -(share[:, None] + share[None, :]) / (used - 1)
-    return _corrected(p, np.eye(len(p)), expected, slope - float((p * slope).sum()), total)
+    return _corrected(p, np.eye(len(p)), float(_ac1_chance(p)), slope - float((p * slope).sum()), total)
+
+
+def _proportions(table: npt.ArrayLike) -> tuple[Floats, float]:
+    """A table as shares of its total, and the total."""
+    counts = np.asarray(table, dtype=np.float64)
+    total = float(counts.sum())
+    return counts / max(total, 1e-300), total
+
+
+def _kappa_chance(p: Floats, w: Floats) -> Floats:
+    """Chance agreement of kappa for tables of shape (..., k, k)."""
+    return np.einsum("...i,ij,...j->...", p.sum(axis=-1), w, p.sum(axis=-2))
+
+
+def _ac1_chance(p: Floats) -> Floats:
+    """Chance agreement of AC1 for tables of shape (..., k, k)."""
+    share = (p.sum(axis=-1) + p.sum(axis=-2)) / 2
+    used = np.count_nonzero(share, axis=-1)
+    return (share * (1 - share)).sum(axis=-1) / np.maximum(used - 1, 1)
 
 
 def _corrected(
@@ -99,7 +115,7 @@ def _corrected(
 ) -> Coefficient | NotEstimable:
     """(observed - expected) / (1 - expected) with the delta method applied to both."""
     if expected >= 1 - 1e-12:
-        return NotEstimable("both used one class only, so agreement by chance cannot be told apart")
+        return NotEstimable(ONE_CLASS)
     observed = float((p * w).sum())
     value = (observed - expected) / (1 - expected)
     influence = (w - observed) / (1 - expected) - (1 - observed) / (1 - expected) ** 2 * expected_influence
@@ -112,23 +128,69 @@ def raw_estimate(rows: Ints, columns: Ints, clusters: Ints, level: float = 0.95)
     return clustered_mean((rows == columns).astype(np.float64), clusters, level)
 
 
-def coefficient_estimate(
-    coefficient: Coefficient | NotEstimable, rows: Ints, columns: Ints, clusters: Ints, level: float = 0.95
+def kappa_estimate(
+    rows: Ints, columns: Ints, size: int, clusters: Ints, level: float = 0.95, weights: Floats | None = None
 ) -> Result:
-    """A coefficient of the table of these rows and columns with its interval, clustered by prompt.
+    """Cohen's kappa of two raters' classes with its interval, clustered by prompt.
+
+    With less than 100 prompts the standard error comes from leaving out one prompt after the other, because the
+    first-order one is too small where one class is rare.
 
     Args:
-        coefficient: What cohen_kappa or gwet_ac1 gave for contingency(rows, columns).
-        rows: One rater's classes, shape (n,).
+        rows: One rater's classes, codes below `size`, shape (n,).
         columns: The other's, shape (n,).
+        size: Number of classes.
         clusters: Prompt codes from 0, shape (n,).
         level: Confidence level.
+        weights: Agreement weights of ordered classes, shape (size, size).
     """
+    w = np.eye(size) if weights is None else weights
+    coefficient = cohen_kappa(contingency(rows, columns, size), w)
+    return _estimate(coefficient, lambda p: _kappa_chance(p, w), rows, columns, clusters, level)
+
+
+def ac1_estimate(rows: Ints, columns: Ints, size: int, clusters: Ints, level: float = 0.95) -> Result:
+    """Gwet's AC1 of two raters' classes with its interval; arguments as in kappa_estimate."""
+    coefficient = gwet_ac1(contingency(rows, columns, size))
+    return _estimate(coefficient, _ac1_chance, rows, columns, clusters, level)
+
+
+def _estimate(
+    coefficient: Coefficient | NotEstimable,
+    chance: Callable[[Floats], Floats],
+    rows: Ints,
+    columns: Ints,
+    clusters: Ints,
+    level: float,
+) -> Result:
+    """A coefficient with its interval: jackknife over few prompts, first order over many."""
     if isinstance(coefficient, NotEstimable):
         return coefficient
-    agreement, influence = coefficient.agreement[rows, columns], coefficient.influence[rows, columns]
-    se = cluster_se(influence, clusters)
+    agreement = coefficient.agreement[rows, columns]
+    groups = int(clusters.max()) + 1
+    se = cluster_se(coefficient.influence[rows, columns], clusters)
+    if groups < LARGE_CLUSTERS:
+        left_out = _leave_one_out(rows, columns, clusters, groups, coefficient.agreement, chance)
+        if len(left_out) == groups:
+            # cluster_se carries no G/(G-1); neither may this one, because both are divided by each other.
+            se = math.sqrt(float(np.square(left_out - left_out.mean()).sum())) * (groups - 1) / groups
     return stretched(coefficient.value, coefficient.expected, se, agreement, clusters, level)
+
+
+def _leave_one_out(
+    rows: Ints, columns: Ints, clusters: Ints, groups: int, w: Floats, chance: Callable[[Floats], Floats]
+) -> Floats:
+    """The coefficient without each prompt in turn, shape (groups,); shorter where one of them has no value."""
+    size = len(w)
+    cells = np.bincount((clusters * size + rows) * size + columns, minlength=groups * size * size)
+    tables = cells.reshape(groups, size, size).astype(np.float64)
+    rest = tables.sum(axis=0) - tables
+    totals = rest.sum(axis=(1, 2))
+    p = rest[totals > 0] / totals[totals > 0, None, None]
+    expected = chance(p)
+    usable = expected < 1 - 1e-12
+    observed = (p * w).sum(axis=(1, 2))
+    return (observed[usable] - expected[usable]) / (1 - expected[usable])
 
 
 def stretched(value: float, expected: float, se: float, agreement: Floats, clusters: Ints, level: float) -> Result:

@@ -73,7 +73,7 @@ def krippendorff_alpha(
     delta = _distances(metric, marginal, values)
     expected = float(marginal @ delta @ marginal) / (total * (total - 1))
     if expected <= 0:
-        return NotEstimable("everybody used one class only, so agreement by chance cannot be told apart")
+        return NotEstimable("everybody gave one answer only, so agreement by chance cannot be told apart")
     scale = float(delta.max())
     # A unit of m ratings holds m(m-1) ordered pairs, each with weight 1/(m-1).
     unit = np.einsum("uc,cd,ud->u", c, delta, c) / np.maximum(sizes - 1, 1)
@@ -118,7 +118,7 @@ def gwet_ac1(counts: Ints) -> RaterCoefficient | NotEstimable:
     share = (c / sizes[:, None]).mean(axis=0)
     used = int(np.count_nonzero(share))
     if used < 2:
-        return NotEstimable("everybody used one class only, so agreement by chance cannot be told apart")
+        return NotEstimable("everybody gave one answer only, so agreement by chance cannot be told apart")
     unit = (c * (c - 1)).sum(axis=1) / np.where(paired, sizes * (sizes - 1), 1)
     observed = float(unit[paired].mean())
     expected = float(share @ (1 - share)) / (used - 1)
@@ -145,7 +145,7 @@ def fleiss_kappa(counts: Ints) -> float | NotEstimable:
     observed = float(((c * (c - 1)).sum(axis=1) / (m * (m - 1))).mean())
     expected = float(share @ share)
     if expected >= 1 - 1e-12:
-        return NotEstimable("everybody used one class only, so agreement by chance cannot be told apart")
+        return NotEstimable("everybody gave one answer only, so agreement by chance cannot be told apart")
     return (observed - expected) / (1 - expected)
 
 

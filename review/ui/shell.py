@@ -115,7 +115,7 @@ def link(file: str, label: str, *, query: dict[str, str] | None = None, icon: st
 
 def navigate() -> None:
     """The navigation for the person's role, and the page that was asked for."""
-    st.set_page_config(page_title="Parity review", page_icon=":material/balance:", layout="wide")
+    st.set_page_config(page_title="Parity review", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
     actor = _actor()
     shown: list[st.Page] = []  # type: ignore[valid-type]
     for info in (each for each in PAGES if (PAGES_FOLDER / each.file).exists()):  # until every page has landed
