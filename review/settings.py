@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -79,8 +80,9 @@ def read_config(path: Path) -> EvalConfig:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadSettings(f"{path}: cannot be read as YAML ({type(error).__name__}). Correct it or set REVIEW_CONFIG.") from error
-    block = document.get("eval_config") if isinstance(document, dict) else None
+        reason = f"cannot be read as YAML ({type(error).__name__})"
+        raise BadSettings(f"{path}: {reason}. Correct it or set REVIEW_CONFIG.") from error
+    block = cast("dict[str, object]", document).get("eval_config") if isinstance(document, dict) else None
     if not isinstance(block, dict):
         raise BadSettings(f'{path}: the top-level key "eval_config" is missing.')
     try:

@@ -71,7 +71,7 @@ def side_at(place: Place, shown_first: Side) -> Side:
 def to_label(answers: Answers, card: Card, reviewer: str) -> Label:
     """Translate answers from shown order to old/new."""
 
-    def sided(left: _T, right: _T) -> tuple[T, T]:
+    def sided(left: _T, right: _T) -> tuple[_T, _T]:
         return (left, right) if card.shown_first == "old" else (right, left)
 
     error_old, error_new = sided(answers.error_left, answers.error_right)
@@ -103,7 +103,7 @@ def to_label(answers: Answers, card: Card, reviewer: str) -> Label:
 def to_answers(label: Label, card: Card) -> Answers:
     """Translate a stored label back to shown order, so that a reviewer can reopen it."""
 
-    def placed(old: _T, new: _T) -> tuple[T, T]:
+    def placed(old: _T, new: _T) -> tuple[_T, _T]:
         return (old, new) if card.shown_first == "old" else (new, old)
 
     error_left, error_right = placed(label.error_old, label.error_new)

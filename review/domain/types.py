@@ -71,7 +71,7 @@ class Message(BaseModel):
 class Output(Record):
     """What one stack answered.
 
-    `confidence` is the stated probability of being right, 0–1. `correct` is known correctness. `outcomes` are downstream
+    `confidence` is the stated probability of being right, 0–1; `correct` is known correctness. `outcomes` are later
     signals (clicked, resolved, reopened). `latency_ms` is in milliseconds; `usage` is the provider's token counts.
     """
 

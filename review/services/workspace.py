@@ -67,7 +67,11 @@ def _key(path: Path) -> bytes:
     try:
         key = bytes.fromhex(path.read_text(encoding="ascii").strip())
     except ValueError as error:
-        raise BadSettings(f"{path} is damaged: it must hold 64 hexadecimal digits. Restore it from a backup.") from error
+        raise _damaged(path) from error
     if len(key) != 32:
-        raise BadSettings(f"{path} is damaged: it must hold 64 hexadecimal digits. Restore it from a backup.")
+        raise _damaged(path)
     return key
+
+
+def _damaged(path: Path) -> BadSettings:
+    return BadSettings(f"{path} is damaged: it must hold 64 hexadecimal digits. Restore it from a backup.")

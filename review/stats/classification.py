@@ -70,7 +70,7 @@ def stuart_maxwell(table: npt.ArrayLike) -> ChiSquare | NotEstimable:
     gap = (counts.sum(axis=1) - counts.sum(axis=0))[:-1]
     covariance = -(counts + counts.T)
     np.fill_diagonal(covariance, counts.sum(axis=1) + counts.sum(axis=0) - 2 * np.diag(counts))
-    covariance = covariance[:-1, :-1]
+    covariance: npt.NDArray[np.float64] = covariance[:-1, :-1]
     if np.linalg.matrix_rank(covariance) < len(gap):
         return NotEstimable("too few pairs off the diagonal")
     return _chi_square(float(gap @ np.linalg.solve(covariance, gap)), len(gap))

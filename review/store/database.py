@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -49,7 +49,7 @@ class Database:
         return self._connection.cursor()
 
     @contextmanager
-    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def transaction(self) -> Generator[duckdb.DuckDBPyConnection]:
         """A cursor inside one transaction: committed on exit, rolled back on any error. One writer at a time."""
         with self._write_lock:
             cursor = self.cursor()
@@ -83,12 +83,14 @@ def _explain(path: Path, error: duckdb.IOException) -> DatabaseLocked | Database
 
 def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Run each numbered .sql file that the database has not seen; file and record commit together."""
-    connection.execute("CREATE TABLE IF NOT EXISTS migration (name VARCHAR PRIMARY KEY, applied_at TIMESTAMPTZ NOT NULL)")
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS migration (name VARCHAR PRIMARY KEY, applied_at TIMESTAMPTZ NOT NULL)"
+    )
     applied = {row[0] for row in connection.execute("SELECT name FROM migration").fetchall()}
     folder = resources.files("review.store") / "migrations"
     known = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
     if unknown := applied - set(known):
-        raise DatabaseBroken(f"{path} was written by a later version (it has {max(unknown)}). Update this installation.")
+        raise DatabaseBroken(f"{path} was written by a later version ({max(unknown)}). Update this installation.")
     for name in known:
         if name in applied:
             continue

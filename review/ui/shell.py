@@ -8,12 +8,13 @@ from __future__ import annotations
 import functools
 import json
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
+from streamlit.components.v2 import component
 from streamlit.errors import StreamlitPageNotFoundError
 
 from review import settings
@@ -30,7 +31,7 @@ ROLE_HELP: dict[Role, str] = {
 _COOKIE = "review_actor"
 
 # A cookie outlives reloads and restarts of the server; Streamlit itself can only read one.
-_remember = st.components.v2.component(
+_remember = component(
     "review_remember",
     js="""export default function ({ data }) {
         document.cookie = `${data.name}=${data.value}; path=/; max-age=${data.seconds}; samesite=strict`;
@@ -89,13 +90,13 @@ def page(file: str) -> Session:
     if session.actor.role not in info.roles:
         allowed = " or ".join(info.roles)
         st.title(info.title)
-        st.info(f"This page is for the role {allowed}. You are signed in as {session.actor.role}; change it in the sidebar.")
+        st.info(f"This page is for the role {allowed}. You are here as {session.actor.role}; change it in the sidebar.")
         st.stop()
     return session
 
 
 @contextmanager
-def errors() -> Iterator[None]:
+def errors() -> Generator[None]:
     """Show an error of ours as one line, and stop the page there."""
     try:
         yield
@@ -117,7 +118,7 @@ def navigate() -> None:
     """The navigation for the person's role, and the page that was asked for."""
     st.set_page_config(page_title="Parity review", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
     actor = _actor()
-    shown: list[st.Page] = []  # type: ignore[valid-type]
+    shown: list[st.Page] = []
     for info in (each for each in PAGES if (PAGES_FOLDER / each.file).exists()):  # until every page has landed
         listed = info.listed and actor is not None and actor.role in info.roles
         shown.append(
@@ -160,7 +161,9 @@ def _sign_in() -> Actor:
         st.subheader("Who is reviewing?")
         with st.form("sign_in", border=False):
             name = st.text_input("Your name", placeholder="as colleagues know you", autocomplete="name")
-            role = st.radio("Your role", ROLES, captions=[ROLE_HELP[each] for each in ROLES], format_func=str.capitalize)
+            role = st.radio(
+                "Your role", ROLES, captions=[ROLE_HELP[each] for each in ROLES], format_func=str.capitalize
+            )
             sent = st.form_submit_button("Continue", type="primary", width="stretch")
         st.caption("Labels carry this name, so use the same one each time.")
         if sent:
@@ -178,16 +181,16 @@ def _become(actor: Actor) -> None:
 
 def _who(actor: Actor) -> None:
     """The sidebar's foot: who, role, sign out; and the cookie that remembers it."""
-    with st.sidebar:
-        with st.popover(plain(f"{actor.name} · {actor.role}"), icon=":material/person:", width="stretch"):
-            role = st.radio("Role", ROLES, index=ROLES.index(actor.role), captions=[ROLE_HELP[each] for each in ROLES])
-            if role != actor.role:
-                _become(Actor(actor.name, role))
-                st.rerun()
-            if st.button("Sign out", width="stretch"):
-                del st.session_state["actor"]
-                st.session_state["remember"] = None
-                st.rerun()
+    label = plain(f"{actor.name} · {actor.role}")
+    with st.sidebar, st.popover(label, icon=":material/person:", width="stretch"):
+        role = st.radio("Role", ROLES, index=ROLES.index(actor.role), captions=[ROLE_HELP[each] for each in ROLES])
+        if role != actor.role:
+            _become(Actor(actor.name, role))
+            st.rerun()
+        if st.button("Sign out", width="stretch"):
+            del st.session_state["actor"]
+            st.session_state["remember"] = None
+            st.rerun()
     if "remember" in st.session_state:
         _keep_cookie(st.session_state["remember"])
 

@@ -17,6 +17,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
+REVIEW = [sys.executable, "-m", "review.cli"]
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -51,7 +52,7 @@ class Server:
         """Start and wait until it answers."""
         log = (self.db.parent / "server.log").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "review.cli", "serve", "--no-browser", "--port", str(self.port), "--db", str(self.db)],
+            [*REVIEW, "serve", "--no-browser", "--port", str(self.port), "--db", str(self.db)],
             stdout=log,
             stderr=log,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
@@ -91,7 +92,7 @@ class Server:
 def run_cli(db: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command line in a process of its own, on `db`."""
     return subprocess.run(
-        [sys.executable, "-m", "review.cli", *arguments, "--db", str(db)], capture_output=True, text=True, timeout=120
+        [*REVIEW, *arguments, "--db", str(db)], capture_output=True, text=True, timeout=120
     )
 
 
@@ -134,9 +135,9 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     contexts: list[BrowserContext] = []
 
     def open_page(
-        server: Server, path: str = "/", *, name: str = "Mara", role: str = "reviewer", width: int = 1400, height: int = 900
+        server: Server, path: str = "/", *, name: str = "Mara", role: str = "reviewer", width: int = 1400
     ) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height})
+        context = browser.new_context(viewport={"width": width, "height": 900})
         contexts.append(context)
         page = context.new_page()
         page.goto(server.url + path)

@@ -13,7 +13,7 @@ from review.stats.classification import bowker, stuart_maxwell
 from review.stats.design import labels_needed_wilson
 from review.stats.estimate import Estimate, NotEstimable
 from review.stats.intervals import normal_quantile, wilson, zero_events_upper
-from golden_vectors import golden, near
+from tests.golden.golden_vectors import golden, near
 
 
 @golden("wilson_95")
