@@ -22,7 +22,7 @@ class MacroScores:
 def macro_scores(table: npt.ArrayLike) -> MacroScores | NotEstimable:
     """Macro precision, recall and F1 of a square table, rows people (the truth), columns the judge."""
     counts = np.asarray(table, dtype=np.float64)
-    used = (counts.sum(axis=0) + counts.sum(axis=1)) > 0
+    used: npt.NDArray[np.bool_] = (counts.sum(axis=0) + counts.sum(axis=1)) > 0
     if not used.any():
         return NotEstimable("no pair has both a label and a verdict")
     hits = np.diag(counts)[used]
@@ -63,7 +63,7 @@ def stuart_maxwell(table: npt.ArrayLike) -> ChiSquare | NotEstimable:
     Source: Stuart 1955, Maxwell 1970; statsmodels SquareTable(shift_zeros=False).homogeneity().
     """
     counts = np.asarray(table, dtype=np.float64)
-    used = (counts.sum(axis=0) + counts.sum(axis=1)) > 0
+    used: npt.NDArray[np.bool_] = (counts.sum(axis=0) + counts.sum(axis=1)) > 0
     counts = counts[used][:, used]
     if len(counts) < 2:
         return NotEstimable("fewer than two classes were used")

@@ -17,6 +17,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
+from tests.__main__ import BROWSERS
+
 REVIEW = [sys.executable, "-m", "review.cli"]
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -91,9 +93,7 @@ class Server:
 
 def run_cli(db: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command line in a process of its own, on `db`."""
-    return subprocess.run(
-        [*REVIEW, *arguments, "--db", str(db)], capture_output=True, text=True, timeout=120
-    )
+    return subprocess.run([*REVIEW, *arguments, "--db", str(db)], capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def playwright() -> Iterator[Playwright]:
 @pytest.fixture(scope="session")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     """One Chromium for the session: the machine's own where there is one, else Playwright's."""
-    path = next((found for name in ("chromium", "google-chrome", "chrome") if (found := shutil.which(name))), None)
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     launched = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
     yield launched
     launched.close()

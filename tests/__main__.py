@@ -1,0 +1,66 @@
+"""`python -m tests`: provide the browser, check the code, run every test. Arguments go on to pytest.
+
+`python -m tests --browser` only provides the browser.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+CHECKS = (
+    ("ruff", "check", "."),
+    ("ruff", "format", "--check", "."),
+    ("lint-imports",),
+    ("pyright",),
+)
+
+
+def find_browser() -> str | None:
+    """The machine's own Chromium or Chrome, else the one that Playwright installed."""
+    for name in BROWSERS:
+        if path := shutil.which(name):
+            return path
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        bundled = playwright.chromium.executable_path
+    return bundled if Path(bundled).exists() else None
+
+
+def provide_browser() -> str:
+    """Find a browser or install one: Playwright's build, else Debian's package when root."""
+    if found := find_browser():
+        return found
+    attempts = [[sys.executable, "-m", "playwright", "install", "chromium"]]
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
+        attempts += [["apt-get", "update", "-q"], ["apt-get", "install", "-y", "-q", "chromium"]]
+    for command in attempts:
+        print("$", *command, flush=True)
+        subprocess.run(command, check=False)
+        if found := find_browser():
+            return found
+    sys.exit("No browser. Install Chromium or Chrome (on Debian: apt-get install chromium), then run this again.")
+
+
+def main() -> int:
+    """Everything, in the order in which failures are cheapest; pytest's summary comes last."""
+    print("browser:", provide_browser(), flush=True)
+    if sys.argv[1:] == ["--browser"]:
+        return 0
+    scripts = Path(sys.executable).parent
+    failed = 0
+    for name, *arguments in CHECKS:
+        print("$", name, *arguments, flush=True)
+        failed |= subprocess.run([str(scripts / name), *arguments], cwd=ROOT, check=False).returncode
+    tested = subprocess.run([sys.executable, "-m", "pytest", *sys.argv[1:]], cwd=ROOT, check=False).returncode
+    return tested or failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
