@@ -67,10 +67,9 @@ def stuart_maxwell(table: npt.ArrayLike) -> ChiSquare | NotEstimable:
     counts = counts[used][:, used]
     if len(counts) < 2:
         return NotEstimable("fewer than two classes were used")
-    gap = (counts.sum(axis=1) - counts.sum(axis=0))[:-1]
-    covariance = -(counts + counts.T)
-    np.fill_diagonal(covariance, counts.sum(axis=1) + counts.sum(axis=0) - 2 * np.diag(counts))
-    covariance: npt.NDArray[np.float64] = covariance[:-1, :-1]
+    gap: npt.NDArray[np.float64] = (counts.sum(axis=1) - counts.sum(axis=0))[:-1]
+    margins: npt.NDArray[np.float64] = counts.sum(axis=1) + counts.sum(axis=0)
+    covariance: npt.NDArray[np.float64] = (np.diag(margins) - counts - counts.T)[:-1, :-1]
     if np.linalg.matrix_rank(covariance) < len(gap):
         return NotEstimable("too few pairs off the diagonal")
     return _chi_square(float(gap @ np.linalg.solve(covariance, gap)), len(gap))

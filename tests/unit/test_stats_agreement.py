@@ -36,7 +36,8 @@ def test_kappa_is_that_of_statsmodels(table: np.ndarray) -> None:
     if isinstance(kappa, NotEstimable):
         assert np.count_nonzero(table.sum(0) + table.sum(1)) <= 1
         return
-    oracle = cohens_kappa(table.astype(float), return_results=True)
+    with np.errstate(all="ignore"):  # its z value divides by zero on small tables
+        oracle = cohens_kappa(table.astype(float), return_results=True)
     assert kappa.value == pytest.approx(oracle.kappa, abs=1e-9)
     assert kappa.se == pytest.approx(np.sqrt(max(oracle.var_kappa, 0)), abs=1e-6)
 
@@ -44,9 +45,10 @@ def test_kappa_is_that_of_statsmodels(table: np.ndarray) -> None:
 @given(TABLES)
 def test_weighted_kappa_is_that_of_statsmodels(table: np.ndarray) -> None:
     kappa = cohen_kappa(table, linear_weights(3))
-    if isinstance(kappa, Estimate | NotEstimable):
+    if isinstance(kappa, NotEstimable):
         return
-    oracle = cohens_kappa(table.astype(float), wt="linear", return_results=True)
+    with np.errstate(all="ignore"):
+        oracle = cohens_kappa(table.astype(float), wt="linear", return_results=True)
     assert kappa.value == pytest.approx(oracle.kappa, abs=1e-9)
     assert kappa.se == pytest.approx(np.sqrt(max(oracle.var_kappa, 0)), abs=1e-6)
 
@@ -100,25 +102,25 @@ def test_estimates_are_finite_ordered_and_blind_to_row_order(
 ) -> None:
     people, judge, raw_clusters, order = rows
     clusters = np.unique(raw_clusters, return_inverse=True)[1]
-    for estimate in (
-        lambda a, b, c: raw_estimate(a, b, c),
-        lambda a, b, c: kappa_estimate(a, b, 4, c),
-        lambda a, b, c: ac1_estimate(a, b, 4, c),
-        lambda a, b, c: kappa_estimate(a, b, 4, c, weights=linear_weights(4)),
+    # Swapping the raters, or old with new, and shuffling rows changes nothing about agreement.
+    old_and_new, reversed_order = np.array([1, 0, 2, 3]), np.array([3, 2, 1, 0])
+    for estimate, swap in (
+        (lambda a, b, c: raw_estimate(a, b, c), old_and_new),
+        (lambda a, b, c: kappa_estimate(a, b, 4, c), old_and_new),
+        (lambda a, b, c: ac1_estimate(a, b, 4, c), old_and_new),
+        (lambda a, b, c: kappa_estimate(a, b, 4, c, weights=linear_weights(4)), reversed_order),
     ):
         first = estimate(people, judge, clusters)
-        # Swapping the raters, or old with new, and shuffling rows changes nothing about agreement.
-        swap = np.array([1, 0, 2, 3])
-        variants = [estimate(judge[order], people[order], clusters[order])]
-        if estimate(people, judge, clusters) == kappa_estimate(people, judge, 4, clusters):
-            variants.append(estimate(swap[people], swap[judge], clusters))
-        for second in variants:
+        for second in (
+            estimate(judge[order], people[order], clusters[order]),
+            estimate(swap[people], swap[judge], clusters),
+        ):
             assert type(first) is type(second)
             if isinstance(first, Estimate) and isinstance(second, Estimate):
                 assert (second.value, second.low, second.high) == pytest.approx(
                     (first.value, first.low, first.high), abs=1e-9
                 )
-                assert -1 <= first.low <= first.value <= first.high <= 1
+                assert -1 - 1e-9 <= first.low <= first.value <= first.high <= 1 + 1e-9
 
 
 def test_what_the_data_cannot_give_says_why() -> None:
