@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,9 +90,9 @@ def link(previous: str, record: Mapping[str, Any], text: SaltedText | None) -> L
     """Make the link with `record` (with `seq`, `entry_id`, `kind`) and `text` that follows `previous`."""
     whole = {**record, "text_digest": text.digest if text else None}
     return Link(
-        seq=int(whole["seq"]),
-        entry_id=str(whole["entry_id"]),
-        kind=str(whole["kind"]),
+        seq=record["seq"],
+        entry_id=record["entry_id"],
+        kind=record["kind"],
         record=whole,
         text=text,
         previous=previous,
@@ -100,22 +100,22 @@ def link(previous: str, record: Mapping[str, Any], text: SaltedText | None) -> L
     )
 
 
-def verify(chain_id: str, links: Iterable[Link]) -> Misfit | None:
+def verify(chain_id: str, links: Iterable[Link], erased: Collection[str]) -> Misfit | None:
     """The first of `links` that does not fit the ones before it, or None when all fit.
 
     Checks position, both digests, every text against its salted digest, that an event speaks of an entry that exists,
     and that a text is absent exactly where its entry was erased.
+
+    Args:
+        chain_id: the database's id.
+        links: in order of `seq`; read once, so that a long chain need not be in memory.
+        erased: ids of the entries that have an erasure anywhere in the chain.
     """
-    # Whether an absent text is right is known only once the erasure, further down the chain, was seen.
-    all_links = list(links)
-    erased = {each.entry_id for each in all_links if each.kind == "erasure"}
     known: set[str] = set()
     previous = genesis(chain_id)
-    for expected, each in enumerate(all_links, start=1):
+    for expected, each in enumerate(links, start=1):
         reason = (
-            _misplaced(each, expected, previous)
-            or _orphan(each, known)
-            or _text_misfit(each, each.entry_id in erased)
+            _misplaced(each, expected, previous) or _orphan(each, known) or _text_misfit(each, each.entry_id in erased)
         )
         if reason:
             return Misfit(each.seq, each.entry_id, reason)

@@ -29,10 +29,9 @@ CREATE TABLE adversarial_event (
     report_id    VARCHAR UNIQUE,                     -- of a further report
     source       VARCHAR CHECK (source IN ('label', 'flag_page', 'api')),
     round_id     VARCHAR,
-    failed       VARCHAR CHECK (failed IN ('old', 'new')),   -- a correction's new side
-    category     VARCHAR,                                    -- a correction's new category
-    changes_pass BOOLEAN,                                    -- a correction's text says anew what a pass is
-    reason       VARCHAR,                                    -- of an erasure
+    category     VARCHAR,                            -- a correction's new category
+    changes_pass BOOLEAN,                            -- a correction's text says anew what a pass is
+    reason       VARCHAR,                            -- of an erasure
     actor        VARCHAR NOT NULL,
     acted_at     TIMESTAMPTZ NOT NULL,
     text_digest  VARCHAR,
