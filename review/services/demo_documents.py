@@ -1,4 +1,4 @@
-"""Write the demo set's long documents: 20,000 words from seeded sentence material, with the needles where a question aims.
+"""Write the demo set's long documents: 20,000 words from seeded material, with the needles where a question aims.
 
 The material stands in data/demo/long_contexts.json. The same file gives the same text on every machine and run, so the
 reference answers and verdicts that were written for it stay true.
@@ -51,8 +51,8 @@ class Log(_Part):
 class Document(_Part):
     """One long document: how its sections look, its sentence templates and what fills their slots.
 
-    `paragraphs` and `sentences` are smallest and largest counts, a section and a paragraph. Lists named in `linked` share
-    one index within an entry, so that a finding fits its complaint.
+    `paragraphs` and `sentences` are smallest and largest counts, a section and a paragraph. Lists named in `linked`
+    share one index within an entry, so that a finding fits its complaint.
     """
 
     title: str
@@ -91,7 +91,9 @@ def _sections(document: Document, rng: random.Random) -> Iterator[str]:
     while words < document.words or waiting:
         number += 1
         if document.meetings and number % document.meetings.items == 1:
-            held = document.meetings.start + timedelta(days=document.meetings.days * (number // document.meetings.items))
+            held = document.meetings.start + timedelta(
+                days=document.meetings.days * (number // document.meetings.items)
+            )
             yield f"MEETING OF {held:%d %B %Y}"
         needle = next((n for n in waiting if _is_due(n, number, words / document.words)), None)
         if needle:
@@ -135,10 +137,7 @@ def _log(document: Document, log: Log, rng: random.Random) -> Iterator[str]:
     needles = {needle.day: needle for needle in document.needles}
     days = [log.start + timedelta(days=n) for n in range((log.end - log.start).days + 1)]
     days = [day for day in days if day.weekday() < 6]
-    bikes = [
-        f"TV{rng.choice('RTSLK')}{rng.choice((24, 25))}-{rng.randint(1000, 104999):06d}"
-        for _ in range(log.bikes)
-    ]
+    bikes = [f"TV{rng.choice('RTSLK')}{rng.choice((24, 25))}-{rng.randint(1000, 104999):06d}" for _ in range(log.bikes)]
     kilometres = {bike: rng.randint(40, 3000) for bike in bikes}
     words = 0
     for passed, day in enumerate(days, 1):
