@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from typing import cast
 
 from review.domain.types import Json, ToolCall
 
-# A word with inner apostrophes or hyphens, one East Asian character, or one sign; white space separates and never differs.
+# A word with inner apostrophes or hyphens, one East Asian character, or one sign. White space never differs.
 _TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+(?:['’\-][^\W_]+)*|_+|[^\w\s]")
 
 _PLAIN = re.compile(r"[\w-]+")
@@ -20,6 +21,7 @@ _PLAIN = re.compile(r"[\w-]+")
 # Above this a comparison would cost seconds and nobody would read its marks.
 MAX_TOKENS = 150_000
 MAX_ARGUMENTS = 200
+_ANCHOR_LENGTHS = (1, 4, 10)
 _SMALL = 10_000  # cells of a gap that is compared exactly
 _BUDGET = 1_500_000  # cells of all such gaps together
 _DEPTH = 6
@@ -121,9 +123,7 @@ def compare_calls(left: Sequence[ToolCall], right: Sequence[ToolCall]) -> tuple[
     for _, i1, i2, j1, j2 in names.get_opcodes():
         for step in range(max(i2 - i1, j2 - j1)):
             compared.append(
-                _compare_call(
-                    left[i1 + step] if i1 + step < i2 else None, right[j1 + step] if j1 + step < j2 else None
-                )
+                _compare_call(left[i1 + step] if i1 + step < i2 else None, right[j1 + step] if j1 + step < j2 else None)
             )
     return tuple(compared)
 
@@ -190,13 +190,28 @@ def _blocks(a: list[int], b: list[int]) -> list[Block]:
 
 
 def _anchors(a: list[int], a1: int, a2: int, b: list[int], b1: int, b2: int) -> list[tuple[int, int]]:
-    """The longest chain, rising on both sides, of tokens that occur once in a[a1:a2] and once in b[b1:b2]."""
-    once_a = {token for token, count in Counter(a[a1:a2]).items() if count == 1}
-    once = {token for token, count in Counter(b[b1:b2]).items() if count == 1 and token in once_a}
-    if not once:
-        return []
-    place = {b[j]: j for j in range(b1, b2) if b[j] in once}
-    pairs = [(i, place[a[i]]) for i in range(a1, a2) if a[i] in once]
+    """The longest chain, rising on both sides, of words that occur once in a[a1:a2] and once in b[b1:b2].
+
+    Where no word does (logs, tables), runs of words serve instead.
+    """
+    for length in _ANCHOR_LENGTHS:
+        if min(a2 - a1, b2 - b1) < length:
+            break
+        place_a, place_b = _once(a, a1, a2, length), _once(b, b1, b2, length)
+        if pairs := sorted((i, place_b[run]) for run, i in place_a.items() if run in place_b):
+            return _rising(pairs)
+    return []
+
+
+def _once(tokens: list[int], start: int, end: int, length: int) -> dict[tuple[int, ...], int]:
+    """Where each run of `length` tokens that occurs once begins."""
+    runs = list(zip(*(tokens[start + shift : end - length + 1 + shift] for shift in range(length)), strict=True))
+    counts = Counter(runs)
+    return {run: start + index for index, run in enumerate(runs) if counts[run] == 1}
+
+
+def _rising(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The longest part of `pairs`, sorted by i, in which j rises too."""
     tails: list[int] = []  # the smallest last j of a chain of each length
     holders: list[int] = []
     before: list[int] = []
@@ -276,19 +291,23 @@ def _arguments(call: ToolCall | None) -> tuple[dict[str, str], bool]:
             return {"": arguments}, True
         if not isinstance(parsed, dict):
             return {"": arguments}, True
-        arguments = parsed
+        arguments = cast(dict[str, Json], parsed)
     return dict(_flat(arguments, "", 0)), False
 
 
 def _flat(value: Json, path: str, depth: int) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict) and value and depth < _DEPTH:
-        for key, inner in value.items():
+        for key, inner in cast(dict[str, Json], value).items():
             yield from _flat(inner, _step(path, str(key)), depth + 1)
-    elif isinstance(value, list) and value and depth < _DEPTH and any(isinstance(each, dict | list) for each in value):
-        for index, inner in enumerate(value):
+    elif isinstance(value, list) and depth < _DEPTH and _is_nested(cast(list[Json], value)):
+        for index, inner in enumerate(cast(list[Json], value)):
             yield from _flat(inner, f"{path}[{index}]", depth + 1)
     else:
         yield path, _shown(value)
+
+
+def _is_nested(values: list[Json]) -> bool:
+    return any(isinstance(each, dict | list) for each in values)
 
 
 def _step(path: str, key: str) -> str:

@@ -21,9 +21,9 @@ const CHOICES = {
 };
 const RUBRIC_TITLE = { error: "Error", calibration: "Confidence", tone: "Tone", better: "Better overall" };
 const NAME = { left: "A", right: "B" };
+const CATEGORY_HELP = "Letters mark what is wrong, several if need be; a digit goes on.";
 const PLACES = ["left", "right"];
 
-// ---------------------------------------------------------------------------------------------------------- patience
 const RESEND_MS = 1500; // the first resend; then longer, up to RESEND_MAX_MS
 const RESEND_MAX_MS = 4000;
 const OFFLINE_MS = 3000; // unanswered for so long: say so
@@ -450,7 +450,9 @@ class ReviewCard {
     this.paintProgress();
     this.paintSaved();
     this.prepare();
-    if (answered && this.dirty) this.send();
+    // A queue of very long pairs comes in several answers.
+    const lacking = this.order.some((id) => !this.cards.has(id) && !this.done.has(id));
+    if (answered && (this.dirty || lacking)) this.send();
   }
 
   // Keep what the server still lists, what is on screen, and nothing that is labelled.
@@ -554,6 +556,7 @@ class ReviewCard {
     this.taskLabel.hidden = !card.task;
     this.banner.hidden = this.editing === null;
     this.comment.value = form.comment;
+    for (const help of this.categoryHelp.values()) help.textContent = CATEGORY_HELP;
     this.hint("");
     this.applyDiff();
     this.paintForm();
@@ -660,6 +663,8 @@ class ReviewCard {
     const at = chosen.indexOf(id);
     if (at < 0) chosen.push(id);
     else chosen.splice(at, 1);
+    const named = this.setup.categories.find((each) => each.id === id);
+    this.categoryHelp.get(place).textContent = named && at < 0 ? visible(`${named.name}: ${named.help}`) : CATEGORY_HELP;
     this.changed();
   }
 
@@ -1137,6 +1142,7 @@ class ReviewCard {
     this.rowElements = new Map();
     this.categoryRows = new Map();
     this.choiceButtons = new Map(); // "row value" → button
+    this.categoryHelp = new Map();
     this.categoryButtons = new Map(); // "place id" → button
     this.rubric = el("div", { class: "rubric", "aria-live": "off" });
     this.comment = el("textarea", {
@@ -1222,6 +1228,9 @@ class ReviewCard {
         this.categoryButtons.set(`${place} ${each.id}`, button);
         box.append(button);
       }
+      const help = el("span", { class: "help" }, CATEGORY_HELP);
+      this.categoryHelp.set(place, help);
+      box.append(help);
     }
   }
 

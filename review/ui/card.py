@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import streamlit as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -26,7 +26,7 @@ from review.ui.shell import Session
 
 PREFETCH = 7  # the pair in sight and six more
 # Pairs beyond this many characters wait for the next message: a queue of giants must not hold up the first.
-REPLY_CHARS = 1_500_000
+REPLY_CHARS = 600_000
 # Texts that share less than this are not marked unless asked: a page full of marks shows nothing.
 MARK_FROM = 0.4
 
@@ -102,9 +102,7 @@ def takes_part(workspace: Workspace, reviewer: str, round_id: str) -> bool:
     return done.mine_done + done.mine_skipped > 0 or rounds.has_open_slots(workspace, reviewer, round_id)
 
 
-def answer(
-    workspace: Workspace, reviewer: str, round_id: str, outbox: Outbox | None, now: datetime
-) -> dict[str, Any]:
+def answer(workspace: Workspace, reviewer: str, round_id: str, outbox: Outbox | None, now: datetime) -> dict[str, Any]:
     """Store what the browser sent, then say what is stored, what comes next and how far the reviewer is.
 
     Without a message it is answered as a browser that knows nothing. The answer depends on the message and the
@@ -157,7 +155,7 @@ def _noted() -> None:
 
 def _read(state: object) -> Outbox | None:
     """The browser's message, checked; None when there is none or it is not one of ours."""
-    message = state.get("outbox") if isinstance(state, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    message = cast(dict[str, Json], state).get("outbox") if isinstance(state, dict) else None
     if message is None:
         return None
     try:
@@ -333,12 +331,14 @@ def _call(call: ToolCall) -> dict[str, str]:
             arguments = json.loads(arguments)
         except (ValueError, RecursionError):
             return {"name": call.function.name, "arguments": str(arguments)}
-    return {"name": call.function.name, "arguments": json.dumps(arguments or {}, ensure_ascii=False, indent=2)}
+    line = json.dumps(arguments or {}, ensure_ascii=False)
+    shown = line if len(line) <= 80 else json.dumps(arguments, ensure_ascii=False, indent=2)
+    return {"name": call.function.name, "arguments": shown}
 
 
 def _tool(tool: dict[str, Json]) -> dict[str, str]:
     function = tool.get("function", tool)
-    named = function if isinstance(function, dict) else {}
+    named = cast(dict[str, Json], function) if isinstance(function, dict) else {}
     return {"name": str(named.get("name", "tool")), "description": str(named.get("description") or "")}
 
 
