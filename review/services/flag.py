@@ -7,24 +7,31 @@ the first one's entry. A report is counted even when it repeats itself, but only
 from __future__ import annotations
 
 import secrets
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, cast
 
 from review.adapters import mirror
 from review.adapters.mirror import MirrorState
 from review.domain import chain
+from review.domain.blinding import shown_first
+from review.domain.card import Place, side_at
 from review.domain.chain import Link, Misfit, SaltedText
 from review.domain.failure import SOURCES, Event, Report, Source, Standing, Status, person, standing
-from review.domain.types import Side
+from review.domain.types import Message, Output, Side
 from review.errors import BadInput, ChainBroken, Conflict, NotAllowed, NotFound
 from review.services.workspace import Actor, Workspace
 from review.store import adversarial as store
+from review.store import rounds as rounds_store
 
 MAX_TEXT = 20_000
 MAX_TICKET = 2_000
+MAX_QUERY = 500
+
+# What of an output would tell its side, or how it fared.
+_UNSHOWN = dict.fromkeys(("model", "confidence", "correct", "outcomes", "latency_ms", "usage"))
 
 
 @dataclass(frozen=True)
@@ -118,12 +125,65 @@ class Verification:
 
 @dataclass(frozen=True)
 class GrowthPoint:
-    """How many entries there were at the end of a day (UTC), by what they are by then."""
+    """How many entries there were at the end of a day (UTC); `confirmed` and `erased` are among them, apart."""
 
     day: date
     entries: int
     confirmed: int
     erased: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """A pair that a search found, as a row to choose from.
+
+    Attributes:
+        asked: what the person wrote last, at most 200 characters.
+        keys: ticket, conversation, customer and the like, from the metadata.
+        matched: by "id", "metadata" or "text".
+        flagged: entries that the pair has in the set already.
+    """
+
+    pair_id: str
+    task: str | None
+    asked: str
+    keys: dict[str, str]
+    matched: store.Matched
+    flagged: int
+
+
+@dataclass(frozen=True)
+class Blind:
+    """A pair without its sides: the answers as A and B, their order fixed for each person and pair.
+
+    Attributes:
+        answers: the output that stands left (A) and the one that stands right (B), without model names.
+    """
+
+    pair_id: str
+    task: str | None
+    messages: list[Message]
+    reference: str | None
+    answers: tuple[Output, Output]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The set in numbers.
+
+    Attributes:
+        entries: all, erased ones included; it never falls.
+        waiting: for a second person: reported entries, and confirmed ones with a correction.
+        categories: entries by (category, source).
+        growth: one point for each day on which something happened.
+    """
+
+    entries: int
+    confirmed: int
+    erased: int
+    waiting: int
+    categories: dict[tuple[str, Source], int]
+    growth: tuple[GrowthPoint, ...]
 
 
 def report(workspace: Workspace, failure: Report, actor: str, now: datetime) -> Reported:
@@ -196,6 +256,11 @@ def confirm(workspace: Workspace, entry_id: str, actor: str, now: datetime) -> b
         added = store.append(cursor, chain_id, record, None)
     _mirror(workspace, chain_id, added)
     return True
+
+
+def may_confirm(found: Entry, actor: str) -> bool:
+    """Whether `actor` is a second person to what is not confirmed yet."""
+    return person(actor) not in found.standing.writers
 
 
 def correct(
@@ -288,6 +353,38 @@ def verify(workspace: Workspace) -> Verification:
     return Verification(state.ok, entries, rows, head, state.entry_id, fits + state.message, state)
 
 
+def search(workspace: Workspace, text: str, limit: int = 25) -> list[Found]:
+    """Pairs by id, by ticket, conversation or customer in the metadata, or by words of the text; best matches first."""
+    return [
+        Found(found.pair_id, found.task, _asked(found.messages), _keys(found.metadata), found.matched, found.flagged)
+        for found in store.search_pairs(workspace.database, _whole(text)[:MAX_QUERY], limit)
+    ]
+
+
+def blind(workspace: Workspace, pair_id: str, viewer: str) -> Blind:
+    """A pair to flag, without saying which side is which.
+
+    Raises:
+        NotFound: no such pair.
+    """
+    pair = rounds_store.read_pairs(workspace.database.cursor(), [pair_id]).get(pair_id)
+    if pair is None:
+        raise NotFound(f"There is no pair {pair_id[:40]!r}. Search for it on the Flag page.")
+    shown = {side: getattr(pair, side).model_copy(update=_UNSHOWN) for side in ("old", "new")}
+    answers = (shown[side_of(workspace, pair_id, viewer, "left")], shown[side_of(workspace, pair_id, viewer, "right")])
+    return Blind(pair_id, pair.task, pair.messages, pair.reference, answers)
+
+
+def side_of(workspace: Workspace, pair_id: str, viewer: str, place: Place) -> Side:
+    """Which side stood at `place` for this person; known here only, so that the page need not carry it."""
+    return side_at(place, shown_first(workspace.key, 0, "flag", pair_id, viewer, 0))
+
+
+def head(workspace: Workspace) -> str:
+    """The chain's last digest: it changes with every row that is added."""
+    return store.head(workspace.database.cursor(), store.chain_id(workspace.database))[1]
+
+
 def entries(
     workspace: Workspace,
     *,
@@ -339,25 +436,39 @@ def story(workspace: Workspace, entry_id: str) -> Story:
     return Story(found, texts.get(found.seq), tuple(Chapter(event, texts.get(event.seq)) for event in events))
 
 
-def growth(workspace: Workspace) -> list[GrowthPoint]:
-    """The set's size at the end of each day on which it changed."""
+def summary(workspace: Workspace) -> Summary:
+    """The whole set in numbers."""
     cursor = workspace.database.cursor()
-    deltas: defaultdict[date, list[int]] = defaultdict(lambda: [0, 0, 0])
-    for row in store.entry_rows(cursor):
-        deltas[row.acted_at.date()][0] += 1
+    events = store.event_rows(cursor)
+    rows = _with_standing(store.entry_rows(cursor), events)
+    statuses = Counter(stands.status for _, stands in rows)
+    return Summary(
+        entries=len(rows),
+        confirmed=statuses["confirmed"],
+        erased=statuses["erased"],
+        waiting=statuses["reported"] + sum(stands.pending for _, stands in rows),
+        categories=dict(Counter((stands.category, row.source) for row, stands in rows)),
+        growth=tuple(_growth(rows, events)),
+    )
+
+
+def _growth(rows: Sequence[tuple[store.EntryRow, Standing]], events: Sequence[Event]) -> Iterator[GrowthPoint]:
+    steps: defaultdict[date, Counter[str]] = defaultdict(Counter)
+    for row, _ in rows:
+        steps[row.acted_at.date()]["entries"] += 1
     confirmed: set[str] = set()
-    for event in store.event_rows(cursor):
+    for event in events:
+        day = steps[event.acted_at.date()]
         if event.kind == "confirmation" and event.entry_id not in confirmed:
             confirmed.add(event.entry_id)
-            deltas[event.acted_at.date()][1] += 1
+            day["confirmed"] += 1
         elif event.kind == "erasure":
-            deltas[event.acted_at.date()][2] += 1
-    points: list[GrowthPoint] = []
-    totals = [0, 0, 0]
-    for day in sorted(deltas):
-        totals = [total + delta for total, delta in zip(totals, deltas[day], strict=True)]
-        points.append(GrowthPoint(day, *totals))
-    return points
+            day["erased"] += 1
+            day["confirmed"] -= event.entry_id in confirmed
+    total: Counter[str] = Counter()
+    for day in sorted(steps):
+        total.update(steps[day])
+        yield GrowthPoint(day, total["entries"], total["confirmed"], total["erased"])
 
 
 def export_rows(workspace: Workspace) -> Iterator[dict[str, Any]]:
@@ -435,11 +546,28 @@ def _check_lengths(expected: str | None, comment: str | None, ticket: str | None
             raise BadInput(f"The {name} has {len(value):,} characters; at most {limit:,} are kept. Shorten it.")
 
 
+def _asked(messages: Sequence[dict[str, Any]]) -> str:
+    """The last message of a person, else the last message; only its text."""
+    said = [message for message in messages if message.get("role") == "user"] or list(messages[-1:])
+    content = said[-1].get("content") if said else None
+    if isinstance(content, list):
+        content = " ".join(str(part.get("text", "")) for part in cast(list[dict[str, Any]], content))
+    return " ".join(str(content or "")[:1000].split())[:200]
+
+
+def _keys(metadata: dict[str, Any]) -> dict[str, str]:
+    return {key: str(value)[:80] for key, value in metadata.items() if isinstance(value, str | int)}
+
+
+def _whole(text: str) -> str:
+    """`text` with half characters, which no file can hold, replaced."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _words(expected: str | None, comment: str | None, ticket: str | None) -> dict[str, str]:
-    """What was said, without what was left empty; half characters, which no file can hold, are replaced."""
+    """What was said, without what was left empty."""
     given = {"expected": expected, "comment": comment, "ticket": ticket}
-    whole = {key: (value or "").encode("utf-8", "replace").decode("utf-8").strip() for key, value in given.items()}
-    return {key: value for key, value in whole.items() if value}
+    return {key: text for key, value in given.items() if (text := _whole(value or "").strip())}
 
 
 def _salted(text: dict[str, Any]) -> SaltedText:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 
@@ -16,6 +16,7 @@ from review.domain.types import Side
 from review.errors import ChainBroken
 from review.store.database import Database
 
+Matched = Literal["id", "metadata", "text"]
 _BATCH = 500
 
 # What the digest of an entry and of an event covers, apart from the text's own digest.
@@ -65,6 +66,18 @@ class EntryRow:
     actor: str
     acted_at: datetime
     digest: str
+
+
+@dataclass(frozen=True)
+class FoundPair:
+    """A pair that a search found: by what, and how many entries of the set it has already."""
+
+    pair_id: str
+    task: str | None
+    messages: list[dict[str, Any]]
+    metadata: dict[str, Any]
+    matched: Matched
+    flagged: int
 
 
 def _rows(
@@ -288,6 +301,80 @@ def entries_with(database: Database, text: str) -> set[str]:
         {"text": _as_json(text)},
     )
     return {str(row[0]) for row in rows}
+
+
+def search_pairs(database: Database, text: str, limit: int) -> list[FoundPair]:
+    """Pairs for `text`: first its id, then a value in the metadata, then all of its words in conversation or answers.
+
+    Upper and lower case are alike. A pair comes once, with the strongest way in which it matched.
+    """
+    cursor = database.cursor()
+    words = text.lower().split()
+    if not words:
+        return []
+    found: dict[str, Matched] = {}
+    # The longest word is looked for as JSON writes it, because that needs no parsing; what remains is then parsed.
+    values: dict[str, Any] = {"text": " ".join(words), "words": words, "limit": limit}
+    values["longest"] = _as_json(max(words, key=len))
+    for matched, exact, query in _SEARCHES:
+        used = {name: value for name, value in values.items() if f"${name}" in query}
+        hits = _rows(cursor, query, used)
+        for row in hits:
+            found.setdefault(str(row[0]), matched)
+        if len(found) >= limit or (exact and hits):
+            break
+    rows = _rows(
+        cursor,
+        """
+        SELECT pair_id, task, messages, metadata,
+               (SELECT count(*) FROM adversarial_entry flagged WHERE flagged.pair_id = pair.pair_id)
+        FROM pair WHERE pair_id IN (SELECT unnest($ids::VARCHAR[]))""",
+        {"ids": list(found)[:limit]},
+    )
+    pairs = {
+        str(row[0]): FoundPair(row[0], row[1], json.loads(row[2]), json.loads(row[3] or "{}"), found[row[0]], row[4])
+        for row in rows
+    }
+    return [pairs[pair_id] for pair_id in found if pair_id in pairs]
+
+
+# How a pair matches, whether such a match is all that can have been meant, and the query.
+_SEARCHES: tuple[tuple[Matched, bool, str], ...] = (
+    ("id", True, "SELECT pair_id FROM pair WHERE lower(pair_id) = $text LIMIT $limit"),
+    ("id", False, "SELECT pair_id FROM pair WHERE starts_with(lower(pair_id), $text) ORDER BY pair_id LIMIT $limit"),
+    (
+        "metadata",
+        True,
+        """
+        SELECT pair_id FROM pair
+        WHERE contains(lower(metadata::VARCHAR), $longest)
+          AND list_contains(list_transform(metadata->>'$.*', lambda value: lower(value)), $text)
+        ORDER BY pair_id LIMIT $limit""",
+    ),
+    (
+        "metadata",
+        False,
+        """
+        SELECT pair_id FROM pair
+        WHERE contains(lower(metadata::VARCHAR), $longest)
+          AND contains(lower(array_to_string(metadata->>'$.*', ' ')), $text)
+        ORDER BY pair_id LIMIT $limit""",
+    ),
+    (
+        "text",
+        False,
+        """
+        SELECT pair_id FROM (
+            SELECT pair_id, lower(concat_ws(' ', array_to_string(messages->>'$[*].content', ' '),
+                array_to_string(messages->>'$[*].tool_calls', ' '), old->>'$.content', old->>'$.tool_calls',
+                new->>'$.content', new->>'$.tool_calls', reference)) AS body
+            FROM pair
+            WHERE contains(lower(messages::VARCHAR), $longest) OR contains(lower(old::VARCHAR), $longest)
+               OR contains(lower(new::VARCHAR), $longest) OR contains(lower(reference), $longest)
+        ) WHERE len(list_filter($words::VARCHAR[], lambda word: NOT contains(body, word))) = 0
+        LIMIT $limit""",
+    ),
+)
 
 
 def _as_json(text: str) -> str:
