@@ -23,6 +23,7 @@ from review.stats.estimate import Estimate, NotEstimable, Result
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 LARGE_CLUSTERS = 100
 LARGE_RARER = 30.0
