@@ -95,6 +95,9 @@ function uuid() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+// Half a surrogate pair is no text that can be stored.
+const wellFormed = (text) => (text.toWellFormed ? text.toWellFormed() : text);
+
 const clock = (date) => date.toLocaleTimeString("en-GB", { hour12: false });
 const count = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
 
@@ -717,7 +720,7 @@ class ReviewCard {
       tone: empty ? null : form.answers.tone,
       categories_left: empty ? [] : form.categories.left,
       categories_right: empty ? [] : form.categories.right,
-      comment: form.comment.trim() || null,
+      comment: wellFormed(form.comment.trim()) || null,
       seconds: Math.round(this.elapsed() / 100) / 10,
       labelled_at: new Date().toISOString(),
       supersedes: this.editing === null ? null : entry.labelId,
@@ -935,20 +938,15 @@ class ReviewCard {
 
   // ------------------------------------------------------------------------------------------------------ dialogs
 
-  openDialog(className, title, content, { onSubmit, onKey, focus, onClose } = {}) {
+  openDialog(className, title, content, { onSubmit, onKey, focus } = {}) {
     const heading = el("h2", {}, title);
     const dialog = el("dialog", { class: `dialog ${className}`, "aria-label": title, tabindex: "-1" }, heading, ...content);
     this.dialog = dialog;
     this.dialogKey = onKey ?? null;
     this.dialogSubmit = onSubmit ?? null;
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      if (this.dialog === dialog) this.dialog = null;
-      onClose?.();
-      this.focusStop();
-    });
+    dialog.addEventListener("close", () => this.closeDialog(dialog));
     dialog.addEventListener("mousedown", (event) => {
-      if (event.target === dialog) dialog.close(); // outside, on the backdrop
+      if (event.target === dialog) this.closeDialog(); // outside, on the backdrop
     });
     this.root.append(dialog);
     dialog.showModal();
@@ -956,10 +954,19 @@ class ReviewCard {
     return dialog;
   }
 
+  // At once, not with the event that the browser sends later: the next key press belongs to the card again.
+  closeDialog(dialog = this.dialog) {
+    if (!dialog || dialog !== this.dialog) return;
+    this.dialog = null;
+    dialog.close();
+    dialog.remove();
+    this.focusStop();
+  }
+
   onDialogKey(event, typing) {
     if (event.key === "Escape") {
       this.take(event);
-      this.dialog.close();
+      this.closeDialog();
       return;
     }
     const enter = event.key === "Enter" && !event.shiftKey;
@@ -987,15 +994,15 @@ class ReviewCard {
     });
     const send = () => {
       const form = { ...emptyForm(), comment: reason.value };
-      dialog.close();
+      this.closeDialog();
       this.file("skip", form);
     };
-    const dialog = this.openDialog(
+    this.openDialog(
       "skip",
       "Skip this pair",
       [
         reason,
-        this.buttons([["Skip", "Enter", send, true], ["Cancel", "Esc", () => dialog.close()]]),
+        this.buttons([["Skip", "Enter", send, true], ["Cancel", "Esc", () => this.closeDialog()]]),
       ],
       { onSubmit: send, focus: reason },
     );
@@ -1038,14 +1045,14 @@ class ReviewCard {
       }
       const id = uuid();
       this.outbox.add(id, "flag", {
-        flag_id: id, card_id: this.current.card_id, place: flag.place, category: flag.category, expected: expected.value.trim(),
+        flag_id: id, card_id: this.current.card_id, place: flag.place, category: flag.category, expected: wellFormed(expected.value.trim()),
       });
-      dialog.close();
+      this.closeDialog();
       this.paintSaved();
       this.post();
       this.say("Flagged for the permanent adversarial set.");
     };
-    const dialog = this.openDialog(
+    this.openDialog(
       "flag",
       "Flag a failure",
       [
@@ -1057,7 +1064,7 @@ class ReviewCard {
         el("div", { class: "question" }, "What should have happened?"),
         expected,
         note,
-        this.buttons([["Flag", "Ctrl Enter", send, true], ["Cancel", "Esc", () => dialog.close()]]),
+        this.buttons([["Flag", "Ctrl Enter", send, true], ["Cancel", "Esc", () => this.closeDialog()]]),
       ],
       {
         onSubmit: send,
@@ -1084,16 +1091,16 @@ class ReviewCard {
       el("dt", {}, key(each.key)),
       el("dd", {}, el("b", {}, visible(each.name)), ` ${visible(each.help)}`),
     ]);
-    const dialog = this.openDialog(
+    this.openDialog(
       "keys",
       "Keys",
       [
         el("p", { class: "lead" }, "1 is always A, 2 the same, 3 always B, 4 both bad, wherever A and B are compared."),
         el("div", { class: "sheets" }, ...groups.map(table)),
         el("section", {}, el("h3", {}, "Failure categories"), el("dl", { class: "wide" }, ...categories)),
-        this.buttons([["Close", "Esc", () => dialog.close()]]),
+        this.buttons([["Close", "Esc", () => this.closeDialog()]]),
       ],
-      { onKey: (sign) => sign === "?" && dialog.close(), onSubmit: () => dialog.close() },
+      { onKey: (sign) => sign === "?" && this.closeDialog(), onSubmit: () => this.closeDialog() },
     );
   }
 

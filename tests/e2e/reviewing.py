@@ -34,15 +34,13 @@ def with_round(records: Sequence[dict[str, Any]], *, overlap: int = 1, repeat: f
             with workspace.database.transaction() as cursor:
                 for record in records:
                     cursor.execute(
-                        "INSERT INTO pair (pair_id, prompt_id, task, messages, tools, reference, old, new, identical,"
-                        " structured_differs, source, imported_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, false, false, 't', now())",
+                        "INSERT INTO pair (pair_id, prompt_id, task, reference, messages, tools, old, new, identical, "
+                        "structured_differs, source, imported_at) "
+                        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, false, false, 'test', now())",
                         [
-                            record["pair_id"],
-                            record["prompt_id"],
-                            record.get("task"),
-                            *_json(record, "messages", "tools"),
-                        ]
-                        + [record.get("reference"), *_json(record, "old", "new")],
+                            *(record.get(name) for name in ("pair_id", "prompt_id", "task", "reference")),
+                            *(_json(record.get(name)) for name in ("messages", "tools", "old", "new")),
+                        ],
                     )
             spec = rounds.DrawSpec(size=len(records), seed=7, overlap=overlap, repeat=repeat, name="The round")
             rounds.draw(workspace, spec, "lead", datetime.now(UTC))
@@ -52,8 +50,8 @@ def with_round(records: Sequence[dict[str, Any]], *, overlap: int = 1, repeat: f
     return fill
 
 
-def _json(record: dict[str, Any], *names: str) -> list[str | None]:
-    return [json.dumps(record[name]) if record.get(name) is not None else None for name in names]
+def _json(value: object) -> str | None:
+    return None if value is None else json.dumps(value)
 
 
 def at_card(page: Page) -> Page:
