@@ -220,6 +220,14 @@ def _answered_since(state: RoundState, reviewer: str, pair_id: str) -> int:
     return len(mine) - 1 - mine.index(pair_id)
 
 
+def repeats_ahead(state: RoundState, reviewer: str, comes_back: Callable[[int], bool]) -> list[str]:
+    """The repeats that will still be shown: at the very end of a round one that is too fresh in mind is left out."""
+    repeats = repeats_to_come(state, reviewer, comes_back)
+    if waiting(state, reviewer) or open_cards(state, reviewer):
+        return repeats
+    return [pair for pair in repeats if _answered_since(state, reviewer, pair) >= REPEAT_AFTER_AT_END]
+
+
 def has_open(state: RoundState, reviewer: str, comes_back: Callable[[int], bool]) -> bool:
     """Whether a person who takes part still has something to label in the round, or may get it back from others.
 
@@ -231,7 +239,4 @@ def has_open(state: RoundState, reviewer: str, comes_back: Callable[[int], bool]
         return True
     if not any(answer.reviewer == reviewer for answer in state.answers.values()):
         return False
-    return bool(waiting(state, reviewer)) or any(
-        _answered_since(state, reviewer, pair) >= REPEAT_AFTER_AT_END
-        for pair in repeats_to_come(state, reviewer, comes_back)
-    )
+    return bool(waiting(state, reviewer) or repeats_ahead(state, reviewer, comes_back))

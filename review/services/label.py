@@ -22,7 +22,7 @@ from review.domain.serving import (
     next_offers,
     open_cards,
     place_for_label,
-    repeats_to_come,
+    repeats_ahead,
     waiting,
 )
 from review.domain.types import Label, Pair
@@ -224,7 +224,7 @@ def progress(workspace: Workspace, reviewer: str, round_id: str) -> Progress:
     unanswered = waiting(state, reviewer)
     held = held_by(state, reviewer)
     repeats = sum(card.occurrence > 0 for card in open_cards(state, reviewer))
-    to_come = len(repeats_to_come(state, reviewer, repeat_rule(workspace, row, reviewer)))
+    to_come = len(repeats_ahead(state, reviewer, repeat_rule(workspace, row, reviewer)))
     others = {place for place, lease in state.leases.items() if lease.reviewer != reviewer and not lease.ended}
     available = {slot.pair_id for slot in state.slots if _place_left(state, slot.pair_id, slot.places, others)}
     return Progress(

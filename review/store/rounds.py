@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -175,7 +175,9 @@ _ROUND = """
 
 
 def _round(row: tuple[Any, ...]) -> RoundRow:
-    return RoundRow(*row[:-3], tuple(row[-3]), *row[-2:])
+    values: dict[str, Any] = dict(zip((each.name for each in fields(RoundRow)), row, strict=True))
+    values["notes"] = tuple(values["notes"])
+    return RoundRow(**values)
 
 
 def read_round(cursor: Cursor, round_id: str) -> RoundRow:
