@@ -20,7 +20,7 @@ from itertools import chain as joined
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from review.domain.chain import Link, SaltedText, canonical, genesis
+from review.domain.chain import Link, SaltedText, canonical, digest, genesis
 
 FORMAT = "review adversarial set 1"
 State = Literal["current", "recreated", "repaired", "foreign", "ahead", "altered", "unwritable"]
@@ -198,7 +198,10 @@ def _last_digest(path: Path, chain_id: str) -> str | None:
     except FileNotFoundError:
         return None
     last = _parse(tail[tail.rfind(b"\n", 0, -1) + 1 :])
-    return str(last.get("digest")) if last else None
+    if last is None or not last.keys() >= {"previous", "digest"}:
+        return None
+    record = {key: value for key, value in last.items() if key not in ("previous", "digest", "salt", "text")}
+    return str(last["digest"]) if digest(str(last["previous"]), record) == last["digest"] else None
 
 
 def _rewrite(path: Path, chain_id: str, links: Iterable[Link]) -> None:

@@ -397,7 +397,7 @@ def entries(
     """Entries, newest first, as far as they fit the filters; `text` is looked for in ids and all texts."""
     cursor = workspace.database.cursor()
     rows = _with_standing(store.entry_rows(cursor), store.event_rows(cursor))
-    if wanted := text.strip():
+    if wanted := _whole(text).strip():
         found = store.entries_with(workspace.database, wanted)
         folded = wanted.casefold()
         rows = [
@@ -561,7 +561,7 @@ def _keys(metadata: dict[str, Any]) -> dict[str, str]:
 
 def _whole(text: str) -> str:
     """`text` with half characters, which no file can hold, replaced."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _words(expected: str | None, comment: str | None, ticket: str | None) -> dict[str, str]:
