@@ -1,0 +1,358 @@
+"""JSONL, CSV and Parquet files of records: read line by line with what is wrong with each, written whole or not at all.
+
+In CSV a nested field is a column with a dotted name (`old.content`) or JSON in a cell; an empty cell is "absent". A text
+that is empty, or that a spreadsheet would take for a formula (it begins with = + - @, a tab or a carriage return), is
+written with an apostrophe in front, which reading takes away again.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, NoReturn, cast
+
+from review.errors import BadInput
+
+Kind = Literal["pairs", "verdicts", "labels"]
+Document = dict[str, Any]
+Progress = Callable[[int, int], None]
+
+_JSON_FIELDS = {"messages", "tools", "metadata", "old", "new", "categories_old", "categories_new"}
+_OUTPUT_JSON = {"tool_calls", "outcomes", "usage"}
+_NUMBERS = {"confidence", "latency_ms", "vote", "cost_usd", "occurrence", "seconds"}
+_FLAGS = {"correct", "surplus", "simulated"}
+_FORMULA = "=+-@\t\r'"
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_BATCH = 1000
+
+
+class Row(NamedTuple):
+    """One record of a file: its first line (or row) from 1, and either the document or what is wrong with the line."""
+
+    line: int
+    document: Document | None
+    reason: str = ""
+
+
+def read(path: Path, progress: Progress | None = None) -> Iterator[Row]:
+    """The records of a file, by its suffix: .jsonl (also .ndjson, .json with one record a line), .csv, .parquet.
+
+    Args:
+        path: the file.
+        progress: told (bytes read, bytes in all) now and then.
+
+    Raises:
+        BadInput: the file is missing, unreadable, of an unknown kind, or not what its suffix says.
+    """
+    readers = {".jsonl": _read_jsonl, ".ndjson": _read_jsonl, ".json": _read_jsonl, ".csv": _read_csv}
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        raise BadInput(f"{path}: {'is a folder' if path.is_dir() else 'there is no such file'}. Name a file.")
+    try:
+        if suffix == ".parquet":
+            yield from _read_parquet(path, progress or _silent)
+        elif suffix in readers:
+            yield from readers[suffix](path, progress or _silent)
+        else:
+            raise BadInput(f"{path}: the suffix {suffix!r} is not known. Accepted: .jsonl, .csv, .parquet.")
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror or type(error).__name__}).") from error
+
+
+def write(path: Path, kind: Kind | Literal["adversarial"], rows: Iterable[Document]) -> int:
+    """Write records to a file of the kind its suffix names; whole, or the file stays as it was. Returns how many.
+
+    Raises:
+        BadInput: the suffix is not known, or the folder cannot be written.
+    """
+    writers = {".jsonl": _write_jsonl, ".ndjson": _write_jsonl, ".csv": _write_csv, ".parquet": _write_parquet}
+    writer = writers.get(path.suffix.lower())
+    if writer is None:
+        raise BadInput(f"{path}: the suffix {path.suffix!r} is not known. Accepted: .jsonl, .csv, .parquet.")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        count = writer(draft, kind, rows)
+        draft.replace(path)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written ({error.strerror or type(error).__name__}).") from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return count
+
+
+def line_of(document: Document) -> str:
+    """One JSONL line, without its end."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _silent(_done: int, _total: int) -> None:
+    """Nobody watches."""
+
+
+def _read_jsonl(path: Path, progress: Progress) -> Iterator[Row]:
+    total, done = path.stat().st_size, 0
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            done += len(raw)
+            if number % _BATCH == 0:
+                progress(done, total)
+            line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
+            if line.strip():
+                yield _parsed(number, line)
+    progress(total, total)
+
+
+def _parsed(number: int, line: bytes) -> Row:
+    try:
+        document = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        return Row(number, None, f"is not UTF-8 (byte {error.start + 1}). Save the file as UTF-8.")
+    except RecursionError:
+        return Row(number, None, "is nested too deeply.")
+    except json.JSONDecodeError as error:
+        return Row(number, None, f"is not JSON ({error.msg.lower()} at character {error.colno}).")
+    except ValueError:
+        return Row(number, None, "is not JSON (a number is NaN, infinite or too long).")
+    if not isinstance(document, dict):
+        return Row(number, None, f"holds a {type(document).__name__}, not an object.")
+    return Row(number, _mended(cast(Document, document)) if b"\\u" in line else cast(Document, document))
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _mended(value: Any) -> Any:
+    """Lone surrogates, which no UTF-8 text can hold, become U+FFFD."""
+    if isinstance(value, str):
+        return _LONE_SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_mended(each) for each in cast(list[Any], value)]
+    if isinstance(value, dict):
+        return {_mended(name): _mended(each) for name, each in cast(Document, value).items()}
+    return value
+
+
+def _read_csv(path: Path, progress: Progress) -> Iterator[Row]:
+    csv.field_size_limit(sys.maxsize)
+    total = path.stat().st_size
+    with path.open("r", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        try:
+            header = next(reader, None)
+            if header is None:
+                return
+            ended = reader.line_num
+            for count, cells in enumerate(reader):
+                first, ended = ended + 1, reader.line_num
+                if count % _BATCH == 0:
+                    progress(min(total, file.buffer.tell()), total)
+                if cells:
+                    yield _from_cells(first, header, cells)
+        except csv.Error as error:
+            yield Row(reader.line_num, None, f"is not CSV ({error}).")
+    progress(total, total)
+
+
+def _from_cells(line: int, header: list[str], cells: list[str]) -> Row:
+    if len(cells) != len(header):
+        return Row(line, None, f"has {len(cells)} cells where the header has {len(header)}.")
+    document: Document = {}
+    for name, cell in zip(header, cells, strict=True):
+        if cell == "":
+            continue
+        if _LONE_SURROGATE.search(cell):
+            return Row(line, None, f'"{_short(name)}" is not UTF-8. Save the file as UTF-8.')
+        try:
+            _put(document, name, _from_cell(name, cell))
+        except (ValueError, RecursionError):
+            return Row(line, None, f'"{_short(name)}" cannot be read as {_expected(name)}.')
+    return Row(line, document)
+
+
+def _from_cell(name: str, cell: str) -> Any:
+    """A cell's value by its column: JSON, number, true/false or text."""
+    last = name.rsplit(".", 1)[-1]
+    if name in _JSON_FIELDS or ("." in name and last in _OUTPUT_JSON):
+        return _mended(json.loads(cell, parse_constant=_no_constant))
+    if last in _NUMBERS:
+        number = float(cell)
+        return int(number) if last in ("vote", "occurrence") and number.is_integer() else number
+    if last in _FLAGS:
+        return {"true": True, "false": False}[cell.lower()] if cell.lower() in ("true", "false") else cell
+    if cell == "'":
+        return ""
+    return cell[1:] if len(cell) > 1 and cell[0] == "'" and cell[1] in _FORMULA else cell
+
+
+def _expected(name: str) -> str:
+    last = name.rsplit(".", 1)[-1]
+    return "a number" if last in _NUMBERS else "JSON"
+
+
+def _put(document: Document, name: str, value: Any) -> None:
+    """Set a dotted name. Only `old.` and `new.` nest; a dot elsewhere belongs to the name."""
+    side, dot, rest = name.partition(".")
+    if dot and side in ("old", "new"):
+        nested = document.setdefault(side, {})
+        if not isinstance(nested, dict):
+            raise ValueError(name)
+        cast(Document, nested)[rest] = value
+    else:
+        document[name] = value
+
+
+def _short(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text[:40])
+
+
+def _read_parquet(path: Path, progress: Progress) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadInput(f"{path}: is not a Parquet file.") from error
+    number, total = 0, max(1, file.metadata.num_rows)
+    try:
+        for batch in file.iter_batches(batch_size=_BATCH):
+            for record in batch.to_pylist():
+                number += 1
+                yield _from_record(number, cast(Document, record))
+            progress(number, total)
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: is damaged after row {number}.") from error
+
+
+def _from_record(number: int, record: Document) -> Row:
+    document: Document = {}
+    for name, value in record.items():
+        if value is None:
+            continue
+        is_json = name in _JSON_FIELDS or ("." in name and name.rsplit(".", 1)[-1] in _OUTPUT_JSON)
+        try:
+            parsed = json.loads(value, parse_constant=_no_constant) if is_json and isinstance(value, str) else value
+            _put(document, name, _mended(_without_nulls(parsed)))
+        except (ValueError, RecursionError):
+            return Row(number, None, f'"{_short(name)}" cannot be read as JSON.')
+    return Row(number, document)
+
+
+def _without_nulls(value: Any) -> Any:
+    """A struct column gives every row every key; the nulls were not in the record."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(each) for name, each in cast(Document, value).items() if each is not None}
+    if isinstance(value, list):
+        return [_without_nulls(each) for each in cast(list[Any], value)]
+    return value
+
+
+def _write_jsonl(path: Path, _kind: str, rows: Iterable[Document]) -> int:
+    count = 0
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for document in rows:
+            file.write(line_of(document) + "\n")
+            count += 1
+    return count
+
+
+_COLUMNS: dict[str, tuple[str, ...]] = {
+    "pairs": (
+        *("pair_id", "prompt_id", "task", "messages", "tools", "reference"),
+        *(
+            f"{side}.{field}"
+            for side in ("old", "new")
+            for field in (
+                *("model", "content", "tool_calls", "confidence", "correct", "outcomes"),
+                *("finish_reason", "latency_ms", "usage"),
+            )
+        ),
+        "metadata",
+    ),
+    "verdicts": (
+        *("pair_id", "judge", "vote", "shown_first", "winner", "raw", "rationale", "cost_usd"),
+        *("error_old", "error_new", "tone", "calibration_old", "calibration_new"),
+    ),
+    "labels": (
+        *("label_id", "pair_id", "reviewer", "kind", "round_id", "occurrence", "shown_first", "preference"),
+        *("error_old", "error_new", "tone", "calibration_old", "calibration_new"),
+        *("categories_old", "categories_new", "comment", "labelled_at", "supersedes", "seconds"),
+        *("surplus", "simulated"),
+    ),
+}
+
+
+def _flat(kind: str, document: Document) -> Document:
+    """One level deep: outputs by dotted names, other structures as JSON text."""
+    if kind == "adversarial":
+        return {name: _text(value) for name, value in document.items()}
+    flat: Document = {}
+    for name in _COLUMNS[kind]:
+        side, dot, field = name.partition(".")
+        value = document.get(side, {}).get(field) if dot else document.get(name)
+        flat[name] = _text(value)
+    return flat
+
+
+def _text(value: Any) -> Any:
+    return line_of(cast(Document, value)) if isinstance(value, dict | list) else value
+
+
+def _write_csv(path: Path, kind: str, rows: Iterable[Document]) -> int:
+    count = 0
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        header: list[str] | None = None
+        for document in rows:
+            flat = _flat(kind, document)
+            if header is None:
+                header = list(flat)
+                writer.writerow(header)
+            writer.writerow([_cell(flat.get(name)) for name in header])
+            count += 1
+        if header is None and kind in _COLUMNS:
+            writer.writerow(_COLUMNS[kind])
+    return count
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str) and (value == "" or value[0] in _FORMULA):
+        return "'" + value
+    return str(value)
+
+
+def _write_parquet(path: Path, kind: str, rows: Iterable[Document]) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def typed(name: str) -> Any:
+        last = name.rsplit(".", 1)[-1]
+        if last in ("vote", "occurrence"):
+            return pa.int64()
+        return pa.float64() if last in _NUMBERS else pa.bool_() if last in _FLAGS else pa.string()
+
+    if kind not in _COLUMNS:
+        raise BadInput("The adversarial set is exported as .jsonl or .csv.")
+    schema = pa.schema([(name, typed(name)) for name in _COLUMNS[kind]])
+    count = 0
+    with pq.ParquetWriter(path, schema) as writer:
+        batch: list[Document] = []
+        for document in rows:
+            batch.append(_flat(kind, document))
+            count += 1
+            if len(batch) == _BATCH:
+                writer.write_table(pa.Table.from_pylist(batch, schema))
+                batch = []
+        writer.write_table(pa.Table.from_pylist(batch, schema))
+    return count

@@ -1,0 +1,40 @@
+"""Ids derived from content: the same input gives the same id, and without the key the id tells nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from typing import Any
+
+Document = Mapping[str, Any]
+_OUTPUT_FIELDS = ("model", "content", "tool_calls")
+
+
+def canonical(value: object) -> str:
+    """JSON with sorted keys and without spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def prompt_id(key: bytes, document: Document) -> str:
+    """The id of an input: its messages and tools, as they came in."""
+    return "prompt-" + _digest(key, {"messages": document.get("messages"), "tools": document.get("tools")})
+
+
+def pair_id(key: bytes, document: Document) -> str:
+    """The id of a pair: its input and what both stacks said, as they came in, before any redaction."""
+    outputs = {
+        side: {field: document[side].get(field) for field in _OUTPUT_FIELDS if document[side].get(field) is not None}
+        for side in ("old", "new")
+    }
+    return "pair-" + _digest(key, {"messages": document.get("messages"), "tools": document.get("tools"), **outputs})
+
+
+def label_id(key: bytes, document: Document) -> str:
+    """The id of a label that came without one: all that it says."""
+    return "label-" + _digest(key, {name: value for name, value in document.items() if value is not None})
+
+
+def _digest(key: bytes, value: object) -> str:
+    return hmac.new(key, canonical(value).encode("utf-8"), hashlib.sha256).hexdigest()[:32]

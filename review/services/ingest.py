@@ -1,0 +1,286 @@
+"""Import pairs, verdicts and labels from files: every line checked, the whole file written or nothing of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from review.adapters import files
+from review.adapters.files import Document, Kind, Progress, Row
+from review.domain import identity, sameness
+from review.domain.types import Label, Output, Pair, Record, Verdict
+from review.errors import Rejected, RejectedRecords
+from review.services.workspace import Workspace
+from review.store import staging
+
+MODELS: dict[Kind, type[Record]] = {"pairs": Pair, "verdicts": Verdict, "labels": Label}
+_BATCH = 5000
+_TYPE_NAMES = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "datetime_type": "a time with an offset",
+}
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What became of the lines: `read` = `new` + `present` + rejected ones. `present` facts were there already."""
+
+    read: int
+    new: int
+    present: int
+    rejected: tuple[Rejected, ...] = ()
+
+    def __add__(self, other: Imported) -> Imported:
+        return Imported(
+            self.read + other.read,
+            self.new + other.new,
+            self.present + other.present,
+            self.rejected + other.rejected,
+        )
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to read: `skip_invalid` writes the good lines of a file that has bad ones; `names` maps our dotted field
+    names to the file's own."""
+
+    skip_invalid: bool = False
+    names: Mapping[str, str] | None = None
+
+
+def import_pairs(workspace: Workspace, paths: Sequence[Path], *, now: datetime) -> Imported:
+    """Import files of pairs."""
+    return import_files(workspace, "pairs", paths, now=now)
+
+
+def import_verdicts(workspace: Workspace, paths: Sequence[Path], *, now: datetime) -> Imported:
+    """Import files of verdicts."""
+    return import_files(workspace, "verdicts", paths, now=now)
+
+
+def import_files(
+    workspace: Workspace,
+    kind: Kind,
+    paths: Sequence[Path],
+    *,
+    now: datetime,
+    options: Options = Options(),
+    progress: Progress | None = None,
+) -> Imported:
+    """Import files one after the other, each in a transaction of its own.
+
+    Raises:
+        RejectedRecords: a file has bad lines and `skip_invalid` is off; nothing of that file was written.
+        BadInput: a file is missing or not what its suffix says.
+    """
+    total = Imported(0, 0, 0)
+    for path in paths:
+        total += _import_file(workspace, kind, path, now, options, progress)
+    return total
+
+
+def _import_file(
+    workspace: Workspace, kind: Kind, path: Path, now: datetime, options: Options, progress: Progress | None
+) -> Imported:
+    rejected: list[Rejected] = []
+    read = 0
+    with workspace.database.transaction() as cursor:
+        staging.begin(cursor, kind)
+        for batch in _batches(files.read(path, progress), _BATCH):
+            read += len(batch)
+            lines: list[int] = []
+            rows: list[dict[str, Any]] = []
+            for row in batch:
+                checked = _check(workspace.key, kind, row, options.names or {})
+                if isinstance(checked, Rejected):
+                    rejected.append(checked)
+                else:
+                    lines.append(row.line)
+                    rows.append(checked)
+            staging.stage(cursor, kind, lines, rows)
+        rejected += _contradictions(cursor, kind)
+        if rejected and not options.skip_invalid:
+            raise RejectedRecords(path.name, sorted(rejected, key=lambda each: each.line))
+        staging.drop(cursor, [each.line for each in rejected])
+        present = [each.line for each in staging.known(cursor, kind)]
+        staging.drop(cursor, present)
+        new = staging.commit(cursor, kind, path.name, now)
+    return Imported(read, new, len(present), tuple(sorted(rejected, key=lambda each: each.line)))
+
+
+def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+    batch: list[Row] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _contradictions(cursor: staging.Cursor, kind: Kind) -> list[Rejected]:
+    """Lines about unknown pairs, and lines whose key stands already with other content: facts are not overwritten."""
+    rejected: list[Rejected] = []
+    if kind != "pairs":
+        reason = "names a pair that is not in the database. Import the pairs first."
+        rejected += [Rejected(line, "pair_id", reason) for line in staging.orphans(cursor)]
+    table = staging.TABLES[kind]
+    for each in staging.known(cursor, kind):
+        if not each.same and not _mean_the_same(each, table.json):
+            key = table.key[-1] if kind != "verdicts" else "vote"
+            reason = "stands already with other content, and facts are not overwritten. Give it another id."
+            rejected.append(Rejected(each.line, key, reason))
+    return rejected
+
+
+def _mean_the_same(each: staging.Known, json_columns: frozenset[str]) -> bool:
+    """JSON columns are compared as values: the order of keys means nothing."""
+    return all(
+        value == (stored := each.stored[name])
+        or (name in json_columns and None not in (value, stored) and json.loads(value) == json.loads(stored))
+        for name, value in each.staged.items()
+        if name != "line" and name in each.stored
+    )
+
+
+def _check(key: bytes, kind: Kind, row: Row, names: Mapping[str, str]) -> dict[str, Any] | Rejected:
+    """The table row of one line, or why there is none."""
+    if row.document is None:
+        return Rejected(row.line, "", row.reason)
+    document = _renamed(row.document, names)
+    try:
+        return _ROWS[kind](key, document, MODELS[kind].model_validate(document))
+    except ValidationError as error:
+        field, reason = _explain(error.errors(include_url=False)[0], document, MODELS[kind])
+        return Rejected(row.line, field, reason)
+    except RecursionError:
+        return Rejected(row.line, "", "is nested too deeply.")
+    except ValueError:  # json refuses an infinite number inside usage or metadata
+        return Rejected(row.line, "", "has a number that is infinite.")
+
+
+def _pair_row(key: bytes, document: Document, record: Record) -> dict[str, Any]:
+    pair = cast(Pair, record)
+    return {
+        "pair_id": pair.pair_id or identity.pair_id(key, document),
+        "prompt_id": pair.prompt_id or identity.prompt_id(key, document),
+        "task": pair.task,
+        "messages": _json([message.model_dump(exclude_unset=True) for message in pair.messages]),
+        "tools": _json(pair.tools),
+        "reference": pair.reference,
+        "old": _output(pair.old),
+        "new": _output(pair.new),
+        "metadata": _json(pair.metadata),
+        "identical": sameness.identical(pair.old, pair.new),
+        "structured_differs": sameness.structured_differs(pair.old, pair.new),
+    }
+
+
+def _output(output: Output) -> str:
+    values = output.model_dump(exclude_unset=True)
+    return files.line_of({name: value for name, value in values.items() if value is not None})
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else files.line_of(value)
+
+
+def _verdict_row(_key: bytes, _document: Document, record: Record) -> dict[str, Any]:
+    return record.model_dump()
+
+
+def _label_row(key: bytes, document: Document, record: Record) -> dict[str, Any]:
+    row = record.model_dump()
+    return row | {"label_id": row["label_id"] or identity.label_id(key, document)}
+
+
+_ROWS = {"pairs": _pair_row, "verdicts": _verdict_row, "labels": _label_row}
+
+
+def _renamed(document: Document, names: Mapping[str, str]) -> Document:
+    """The document with the file's own names replaced by ours. Both may be dotted."""
+    if not names:
+        return document
+    renamed = json.loads(json.dumps(document)) if any("." in each for each in names.values()) else dict(document)
+    values = {ours: value for ours, theirs in names.items() if (value := _take(renamed, theirs)) is not None}
+    for ours, value in values.items():
+        outer, dot, inner = ours.partition(".")
+        if dot:
+            nested = renamed.setdefault(outer, {})
+            if isinstance(nested, dict):
+                renamed[outer] = {**cast(Document, nested), inner: value}
+        else:
+            renamed[ours] = value
+    return renamed
+
+
+def _take(document: Document, name: str) -> Any:
+    """Take a value out by its name, or by a dotted path; None when it is not there."""
+    if name in document:
+        return document.pop(name)
+    outer, dot, inner = name.partition(".")
+    nested = document.get(outer)
+    if not dot or not isinstance(nested, dict):
+        return None
+    value = _take(cast(Document, nested), inner)
+    if not nested:
+        del document[outer]
+    return value
+
+
+def _explain(error: ErrorDetails, document: Document, model: type[BaseModel]) -> tuple[str, str]:
+    """Field and reason of the first thing wrong with a record, without any of its texts."""
+    field = ".".join(str(part) for part in error["loc"])
+    parent = _at(document, error["loc"][:-1])
+    seen = f" (keys seen: {_names(parent)})" if isinstance(parent, dict) else ""
+    match error["type"]:
+        case "missing":
+            return field, f"is missing{seen}. Rename a field, or pass --map {field}=ITS_NAME."
+        case "extra_forbidden":
+            known = ", ".join(model.model_fields if len(error["loc"]) == 1 else Output.model_fields)
+            return _clean(field), f"is not a field of ours. Put it under metadata, or rename it (fields: {known})."
+        case "value_error" if "content" in str(error["msg"]):
+            inside = _at(document, error["loc"])
+            keys = f" (keys seen: {_names(inside)})" if isinstance(inside, dict) else ""
+            return f"{field}.content", f"is missing{keys}. Rename a field, or pass --map {field}.content=ITS_NAME."
+        case "literal_error":
+            accepted = error.get("ctx", {}).get("expected", "")
+            return field, f"is {_clean(repr(error['input']))}; accepted: {accepted}."
+        case kind if kind in _TYPE_NAMES:
+            return _clean(field), f"is a {type(error['input']).__name__}; it must be {_TYPE_NAMES[kind]}."
+        case _:
+            return _clean(field), f"{error['msg'].removeprefix('Value error, ')}."
+
+
+def _at(document: Any, place: Sequence[int | str]) -> Any:
+    for part in place:
+        try:
+            document = document[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return document
+
+
+def _names(document: Any) -> str:
+    names = [_clean(str(name)) for name in cast(Document, document)]
+    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "") if names else "none"
+
+
+def _clean(text: str) -> str:
+    """Foreign names and enum values in a message: printable and short."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text[:40])

@@ -1,0 +1,155 @@
+"""Bringing a file's records into the fact tables: staged first, compared with what is there, then written at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+Kind = Literal["pairs", "verdicts", "labels"]
+Cursor = duckdb.DuckDBPyConnection
+
+
+class Table(NamedTuple):
+    """A fact table: its name, its key, and the columns that say what a fact says."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[tuple[str, pa.DataType], ...]
+    json: frozenset[str] = frozenset()
+
+
+def _texts(*names: str) -> tuple[tuple[str, pa.DataType], ...]:
+    return tuple((name, pa.string()) for name in names)
+
+
+TABLES: dict[Kind, Table] = {
+    "pairs": Table(
+        "pair",
+        ("pair_id",),
+        (
+            *_texts("pair_id", "prompt_id", "task", "messages", "tools", "reference", "old", "new", "metadata"),
+            ("identical", pa.bool_()),
+            ("structured_differs", pa.bool_()),
+        ),
+        frozenset({"messages", "tools", "old", "new", "metadata"}),
+    ),
+    "verdicts": Table(
+        "verdict",
+        ("pair_id", "judge", "vote"),
+        (
+            *_texts("pair_id", "judge"),
+            ("vote", pa.int32()),
+            *_texts("shown_first", "winner", "raw", "rationale"),
+            ("cost_usd", pa.float64()),
+            *_texts("error_old", "error_new", "tone", "calibration_old", "calibration_new"),
+        ),
+    ),
+    "labels": Table(
+        "label",
+        ("label_id",),
+        (
+            *_texts("label_id", "pair_id", "reviewer", "kind", "round_id"),
+            ("occurrence", pa.int32()),
+            *_texts("shown_first", "preference", "error_old", "error_new", "tone", "calibration_old"),
+            *_texts("calibration_new"),
+            ("categories_old", pa.list_(pa.string())),
+            ("categories_new", pa.list_(pa.string())),
+            *_texts("comment"),
+            ("seconds", pa.float64()),
+            ("labelled_at", pa.timestamp("us", tz="UTC")),
+            *_texts("supersedes"),
+            ("surplus", pa.bool_()),
+            ("simulated", pa.bool_()),
+        ),
+    ),
+}
+
+
+class Known(NamedTuple):
+    """A staged line whose key stands already, in the database or earlier in the file; `same` says with equal content.
+
+    `staged` and `stored` are the two rows where they differ as text: JSON may still mean the same.
+    """
+
+    line: int
+    same: bool
+    staged: dict[str, Any]
+    stored: dict[str, Any]
+
+
+def begin(cursor: Cursor, kind: Kind) -> None:
+    """Make the empty staging table."""
+    table = TABLES[kind]
+    names = ", ".join(name for name, _ in table.columns)
+    cursor.execute("DROP TABLE IF EXISTS staged")
+    cursor.execute(f"CREATE TEMP TABLE staged AS SELECT 0 AS line, {names} FROM {table.name} LIMIT 0")  # noqa: S608 (names of ours)
+
+
+def stage(cursor: Cursor, kind: Kind, lines: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Stage rows; each has a value for every column of the table."""
+    schema = pa.schema([("line", pa.int32()), *TABLES[kind].columns])
+    columns: list[list[Any]] = [list(lines)]
+    columns += [[row[name] for row in rows] for name, _ in TABLES[kind].columns]
+    batch = pa.table([pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)], schema)
+    cursor.register("batch", batch)
+    try:
+        cursor.execute("INSERT INTO staged BY NAME SELECT * FROM batch")
+    finally:
+        cursor.unregister("batch")
+
+
+def orphans(cursor: Cursor) -> list[int]:
+    """Lines that speak of a pair that is not there."""
+    found = cursor.execute(
+        "SELECT line FROM staged WHERE pair_id NOT IN (SELECT pair_id FROM pair) ORDER BY line"
+    ).fetchall()
+    return [row[0] for row in found]
+
+
+def known(cursor: Cursor, kind: Kind) -> list[Known]:
+    """Staged lines whose key stands in the table, or in an earlier line of the file."""
+    table = TABLES[kind]
+    names = [name for name, _ in table.columns]
+    keys = ", ".join(table.key)
+    same = " AND ".join(f"s.{name} IS NOT DISTINCT FROM o.{name}" for name in names)
+    matches = " AND ".join(f"s.{name} = o.{name}" for name in table.key)
+    sides = ", ".join(f"CASE WHEN {same} THEN NULL ELSE {alias} END" for alias in ("s", "o"))
+    # Names only of ours; values never enter the text of a statement.
+    rows = cursor.execute(
+        f"""
+        SELECT s.line, {same}, {sides} FROM staged s JOIN {table.name} o ON {matches}
+        UNION ALL
+        SELECT s.line, {same}, {sides} FROM staged s
+        JOIN (SELECT * FROM staged QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY line) = 1) o
+          ON {matches} AND s.line > o.line
+        ORDER BY 1
+        """  # noqa: S608
+    ).fetchall()
+    return [Known(line, bool(equal), staged or {}, stored or {}) for line, equal, staged, stored in rows]
+
+
+def drop(cursor: Cursor, lines: Sequence[int]) -> None:
+    """Take lines out of the staging table."""
+    cursor.execute("DELETE FROM staged WHERE line IN (SELECT unnest($lines::INTEGER[]))", {"lines": list(lines)})
+
+
+def commit(cursor: Cursor, kind: Kind, source: str, now: datetime) -> int:
+    """Write what is staged; returns how many rows."""
+    table = TABLES[kind]
+    names = ", ".join(name for name, _ in table.columns)
+    added = {
+        "pairs": "$source AS source, $now AS imported_at",
+        "verdicts": "$now AS imported_at",
+        "labels": "$source AS source, $now AS received_at",
+    }[kind]
+    values = {"now": now} if kind == "verdicts" else {"now": now, "source": source}
+    counted = cursor.execute(
+        f"INSERT INTO {table.name} BY NAME SELECT {names}, {added} FROM staged ORDER BY line",  # noqa: S608 (names of ours)
+        values,
+    ).fetchone()
+    cursor.execute("DROP TABLE staged")
+    return int(counted[0]) if counted else 0
