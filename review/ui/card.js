@@ -361,6 +361,7 @@ class ReviewCard {
     this.touched = Date.now();
     this.setup = null;
     this.progress = null;
+    this.storedSince = 0; // labels stored after the server last counted
     this.summary = null;
     this.problem = null;
     this.refused = names(this.outbox.refusedPrefix).length;
@@ -429,9 +430,11 @@ class ReviewCard {
       this.heard = true;
     }
     for (const id of data.saved ?? []) {
-      if (!this.outbox.memory.has(id)) continue;
+      const entry = this.outbox.memory.get(id);
+      if (!entry) continue;
       this.outbox.remove(id);
       this.savedAt = new Date();
+      if (entry.type === "answers" && !entry.item.supersedes) this.storedSince += 1;
     }
     for (const { id, reason } of data.refused ?? []) {
       if (!this.outbox.memory.has(id)) continue;
@@ -440,7 +443,10 @@ class ReviewCard {
       this.say(`The server did not take one entry: ${reason}`, "problem", 20_000);
     }
     if (!this.outbox.due().length) this.waitingSince = 0;
-    if (data.progress) this.progress = data.progress;
+    if (data.progress) {
+      this.progress = data.progress;
+      this.storedSince = 0; // counted there
+    }
     if (data.summary !== undefined) this.summary = data.summary;
     if (data.last && !this.history.length) {
       this.history.push({ card: data.last.card, labelId: data.last.answers.label_id, form: formOf(data.last.answers) });
@@ -1286,7 +1292,8 @@ class ReviewCard {
   paintProgress() {
     if (!this.progress) return;
     const { mine, all } = this.progress;
-    const waiting = this.outbox.sorted().filter(([, e]) => e.type === "answers" && !e.item.supersedes).length;
+    const uncounted = this.outbox.sorted().filter(([, e]) => e.type === "answers" && !e.item.supersedes).length;
+    const waiting = uncounted + this.storedSince;
     const done = Math.min(mine.total, mine.done + waiting);
     this.progressText.replaceChildren(el("b", {}, `${done} of ${mine.total}`));
     if (all) this.progressText.append(el("span", { class: "all" }, ` · all reviewers ${Math.min(all.total, all.done + waiting)} of ${all.total}`));

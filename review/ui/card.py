@@ -25,6 +25,7 @@ from review.services.workspace import Workspace
 from review.ui.shell import Session
 
 PREFETCH = 7  # the pair in sight and six more
+REFILL = 4  # with fewer at hand the browser gets more; each refill reads the whole round
 # Pairs beyond this many characters wait for the next message: a queue of giants must not hold up the first.
 REPLY_CHARS = 600_000
 # Texts that share less than this are not marked unless asked: a page full of marks shows nothing.
@@ -114,12 +115,13 @@ def answer(workspace: Workspace, reviewer: str, round_id: str, outbox: Outbox | 
         _store(workspace, reviewer, asked, now, reply)
         if asked.shown is not None:
             label.shown(workspace, reviewer, asked.shown, now)
-        cards = label.queue(workspace, reviewer, round_id, PREFETCH, now)
-        reply["queue"] = [card.card_id for card in cards]
-        reply["cards"] = _new_cards(cards, set(asked.have))
-        reply["progress"] = _progress(workspace, reviewer, round_id)
-        if not cards:
-            reply["summary"] = _summary(workspace, reviewer, round_id)
+        if asked.hello or len(asked.have) < REFILL:
+            cards = label.queue(workspace, reviewer, round_id, PREFETCH, now)
+            reply["queue"] = [card.card_id for card in cards]
+            reply["cards"] = _new_cards(cards, set(asked.have))
+            reply["progress"] = _progress(workspace, reviewer, round_id)
+            if not cards:
+                reply["summary"] = _summary(workspace, reviewer, round_id)
         if asked.hello:
             reply["setup"] = _setup(workspace)
             last = label.last(workspace, reviewer, round_id)
