@@ -10,7 +10,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from review.errors import BadInput, NotFound
+from review.errors import BadInput, NotAllowed, NotFound
+from review.services import rounds
 from review.services.workspace import Workspace
 from review.stats import raters
 from review.stats.agreement import (
@@ -42,7 +43,7 @@ from review.stats.consensus import (
     majority,
 )
 from review.stats.estimate import Estimate, NotEstimable, Result
-from review.stats.intervals import Bools, Ints, cluster_se, clustered_mean
+from review.stats.intervals import Bools, Ints, cluster_se, clustered_mean, compact
 from review.store import agreement as store
 from review.store.agreement import DIMENSIONS, LabelRows, PairLine, PairStory, VoteRows
 
@@ -407,6 +408,28 @@ def pair_story(workspace: Workspace, pair_id: str) -> PairStory:
     return story
 
 
+def require_sight(
+    workspace: Workspace, viewer: str, *, round_id: str | None = None, pair_id: str | None = None
+) -> None:
+    """Refuse numbers, or a pair, to somebody whose open slots they would unblind.
+
+    Args:
+        workspace: The open workspace.
+        viewer: Who wants to see it.
+        round_id: The round whose numbers are asked for; None asks for those over all rounds.
+        pair_id: The pair that is asked for; then the round does not matter.
+
+    Raises:
+        NotAllowed: The viewer still has pairs to label there.
+    """
+    if pair_id is not None:
+        if pair_id in rounds.open_pairs_of(workspace, viewer):
+            raise NotAllowed("This pair is in a round that you still label; it opens when you are done.")
+    elif rounds.has_open_slots(workspace, viewer, round_id):
+        where = "this round" if round_id else "a round"
+        raise NotAllowed(f"You still have pairs to label in {where}; what the judge said opens when you are done.")
+
+
 @dataclass(frozen=True)
 class _Facts:
     """Labels, votes and prompts as arrays, indexed by the pairs' row numbers."""
@@ -539,7 +562,7 @@ def _comparison(facts: _Facts, judge: int, dimension: str, rules: Rules) -> Comp
     compared = _compared(facts, judge, dimension, rules)
     people, verdict, answers = compared.people, compared.judge, DIMENSIONS[dimension]
     size = len(answers) + len(compared.states)
-    clusters = np.unique(facts.prompts[compared.pair], return_inverse=True)[1].astype(np.int64)
+    clusters = compact(facts.prompts[compared.pair])
     table = contingency(people, verdict, size)
     square = table[: len(answers), : len(answers)]
     n, agree = len(people), int(np.trace(square))
@@ -563,7 +586,7 @@ def _comparison(facts: _Facts, judge: int, dimension: str, rules: Rules) -> Comp
         dimension=dimension,
         answers=answers,
         n=n,
-        prompts=len(np.unique(clusters)),
+        prompts=int(clusters.max()) + 1 if n else 0,
         agree=agree,
         raw=raw,
         chance=chance,
@@ -588,7 +611,7 @@ def _weighted(people: Ints, verdict: Ints, clusters: Ints, size: int, rules: Rul
     inside = verdict < size
     if not inside.any():
         return NotEstimable(NO_LABELS)
-    codes = np.unique(clusters[inside], return_inverse=True)[1].astype(np.int64)
+    codes = compact(clusters[inside])
     return kappa_estimate(people[inside], verdict[inside], size, codes, rules.level, linear_weights(size))
 
 
@@ -626,7 +649,7 @@ def _order(facts: _Facts, judge: int, verdicts: JudgeVerdicts, rules: Rules) -> 
         return NotEstimable("this judge saw no pair in both orders")
     usable = verdicts.order <= MIXED
     kinds = [int((verdicts.order == kind).sum()) for kind in (CONSISTENT, TO_FIRST, TO_SECOND, MIXED)]
-    clusters = np.unique(facts.prompts[usable], return_inverse=True)[1].astype(np.int64)
+    clusters = compact(facts.prompts[usable])
     changed = clustered_mean((verdicts.order[usable] != CONSISTENT).astype(np.float64), clusters, rules.level)
     return OrderEffect(
         usable=int(usable.sum()),
@@ -680,7 +703,7 @@ def _rating_counts(facts: _Facts, dimension: str, rules: Rules) -> tuple[Ints, I
     cells = np.bincount(facts.labels.pair[given] * size + answer[given], minlength=pairs * size)
     counts = cells.reshape(pairs, size).astype(np.int64)
     labelled = counts.sum(axis=1) > 0
-    return counts[labelled], np.unique(facts.prompts[labelled], return_inverse=True)[1].astype(np.int64)
+    return counts[labelled], compact(facts.prompts[labelled])
 
 
 def _pairwise(facts: _Facts, present: Ints, rules: Rules) -> tuple[TwoPeople, ...]:
@@ -697,7 +720,7 @@ def _pairwise(facts: _Facts, present: Ints, rules: Rules) -> tuple[TwoPeople, ..
         if not both.any():
             continue
         one, two = grid[both, a], grid[both, b]
-        clusters = np.unique(prompt[both], return_inverse=True)[1].astype(np.int64)
+        clusters = compact(prompt[both])
         found.append(
             TwoPeople(
                 a=rows.reviewers[a],
