@@ -45,7 +45,8 @@ def overview(hidden: frozenset[str]) -> None:
     """Size, growth, and the table to search in."""
     with shell.errors():
         summary = flag.summary(workspace)
-    badge()
+    # The check reads every row, so it comes last and fills its place when it is done.
+    verdict = st.container(key="verdict")
     if not summary.entries:
         shell.empty(
             "No failure has been flagged yet",
@@ -53,6 +54,8 @@ def overview(hidden: frozenset[str]) -> None:
             "Flag from a ticket on the Flag page, or with the key f on the review card.",
             [("flag.py", "Flag a failure")],
         )
+        with verdict:
+            badge()
         return
     with st.container(key="numbers"):
         numbers(summary)
@@ -65,6 +68,8 @@ def overview(hidden: frozenset[str]) -> None:
             st.markdown("**What went wrong**")
             st.altair_chart(failure.category_chart(summary.categories, config), width="stretch")
     table(hidden)
+    with verdict:
+        badge()
 
 
 def numbers(summary: flag.Summary) -> None:

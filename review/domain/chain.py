@@ -73,7 +73,7 @@ def canonical(value: object) -> str:
         ValueError: `value` contains NaN or an infinity.
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return _SURROGATE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+    return text if text.isascii() else _SURROGATE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def genesis(chain_id: str) -> str:

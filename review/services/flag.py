@@ -29,6 +29,7 @@ from review.store import rounds as rounds_store
 MAX_TEXT = 20_000
 MAX_TICKET = 2_000
 MAX_QUERY = 500
+_BATCH = 200
 
 # What of an output would tell its side, or how it fared.
 _UNSHOWN = dict.fromkeys(("model", "confidence", "correct", "outcomes", "latency_ms", "usage"))
@@ -305,7 +306,8 @@ def correct(
 def erase(workspace: Workspace, entry_id: str, actor: Actor, reason: str, now: datetime) -> None:
     """Erase all texts of an entry, here and in the mirror. A tombstone with who, when and why stays and counts.
 
-    The reason is kept for ever, so it must not repeat what is erased. The pair itself is not touched.
+    The reason is kept for ever, so it must not repeat what is erased. The pair itself is not touched, and the database
+    file may hold the bytes in free blocks until it writes over them.
 
     Raises:
         NotFound: no such entry. NotAllowed: not a lead, or erased already. BadInput: no reason.
@@ -477,30 +479,37 @@ def export_rows(workspace: Workspace) -> Iterator[dict[str, Any]]:
     events: defaultdict[str, list[Event]] = defaultdict(list)
     for event in store.event_rows(cursor):
         events[event.entry_id].append(event)
-    for found in reversed(entries(workspace)):
-        texts = store.texts(workspace.database, [found.seq, *(event.seq for event in events[found.entry_id])])
-        snapshot = texts.get(found.seq, {})
-        yield {
-            "entry_id": found.entry_id,
-            "status": found.status,
-            "pair_id": found.pair_id,
-            "prompt_id": found.prompt_id,
-            "task": found.task,
-            "failed": found.failed,
-            "model": found.model,
-            "category": found.category,
-            "passes_when": found.passes_when,
-            "source": found.source,
-            "round_id": found.round_id,
-            "reported_by": found.reported_by,
-            "reported_at": found.reported_at.isoformat(),
-            "reports": found.standing.reports,
-            **{key: snapshot.get(key) for key in ("messages", "tools", "reference", "output", "metadata")},
-            **{key: snapshot.get(key) for key in ("expected", "comment", "ticket")},
-            "events": [_event_row(event, texts.get(event.seq)) for event in events[found.entry_id]],
-            "seq": found.seq,
-            "digest": found.digest,
-        }
+    everything = entries(workspace)[::-1]
+    for start in range(0, len(everything), _BATCH):
+        batch = everything[start : start + _BATCH]
+        rows = [each.seq for each in batch] + [event.seq for each in batch for event in events[each.entry_id]]
+        texts = store.texts(workspace.database, rows)
+        yield from (_export_row(each, events[each.entry_id], texts) for each in batch)
+
+
+def _export_row(found: Entry, events: Sequence[Event], texts: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    snapshot = texts.get(found.seq, {})
+    return {
+        "entry_id": found.entry_id,
+        "status": found.status,
+        "pair_id": found.pair_id,
+        "prompt_id": found.prompt_id,
+        "task": found.task,
+        "failed": found.failed,
+        "model": found.model,
+        "category": found.category,
+        "passes_when": found.passes_when,
+        "source": found.source,
+        "round_id": found.round_id,
+        "reported_by": found.reported_by,
+        "reported_at": found.reported_at.isoformat(),
+        "reports": found.standing.reports,
+        **{key: snapshot.get(key) for key in ("messages", "tools", "reference", "output", "metadata")},
+        **{key: snapshot.get(key) for key in ("expected", "comment", "ticket")},
+        "events": [_event_row(event, texts.get(event.seq)) for event in events],
+        "seq": found.seq,
+        "digest": found.digest,
+    }
 
 
 def _event_row(event: Event, text: dict[str, Any] | None) -> dict[str, Any]:

@@ -31,13 +31,14 @@ _EVENT_RECORD = (
 _ENTRY_COLUMNS = (*_ENTRY_RECORD, "text_digest", "previous", "digest")
 _EVENT_COLUMNS = (*_EVENT_RECORD, "text_digest", "previous", "digest")
 
+# Times come as the text that `_iso` makes, which is many times faster than through datetime.
 _READ_ENTRIES = """
-    SELECT seq, entry_id, 'entry', report_id, pair_id, prompt_id, task, failed, model, category,
-           source, round_id, actor, acted_at, text_digest, previous, digest
+    SELECT seq, entry_id, 'entry', report_id, pair_id, prompt_id, task, failed, model, category, source, round_id,
+           actor, strftime(acted_at AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%f+00:00'), text_digest, previous, digest
     FROM adversarial_entry ORDER BY seq"""
 _READ_EVENTS = """
-    SELECT seq, entry_id, kind, report_id, source, round_id, category, changes_pass, reason,
-           actor, acted_at, text_digest, previous, digest
+    SELECT seq, entry_id, kind, report_id, source, round_id, category, changes_pass, reason, actor,
+           strftime(acted_at AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%f+00:00'), text_digest, previous, digest
     FROM adversarial_event ORDER BY seq"""
 _INSERT_ENTRY = """
     INSERT INTO adversarial_entry VALUES (
@@ -163,7 +164,6 @@ def links(database: Database) -> Iterator[Link]:
         found = _texts(cursor, [record["seq"] for record in batch])
         for record in batch:
             previous, digest = record.pop("previous"), record.pop("digest")
-            record["acted_at"] = _iso(record["acted_at"])
             seq = record["seq"]
             yield Link(seq, record["entry_id"], record["kind"], record, found.get(seq), previous, digest)
 
