@@ -1,8 +1,60 @@
-"""Home: where do I stand, what next."""
+"""Home: where do I stand, and what is next, by role."""
 
 import streamlit as st
 
+from review.services import overview
+from review.services.workspace import Role
 from review.ui import shell
+from review.ui.text import plain
+
+WELCOME: dict[Role, str] = {
+    "reviewer": "Two answers side by side, blind. Say what is wrong, which way, and which you would rather have sent.",
+    "support": "Something went wrong in a ticket? Find it, say what should have happened, and it is tested for ever.",
+    "lead": "How far the new stack is from the old one, as people see it, and how far the judge can be trusted.",
+}
 
 session = shell.page("home.py")
-st.title("Parity review")
+actor = session.actor
+with shell.errors():
+    stand = overview.standing(session.workspace, actor)
+
+st.title(f"Hello {plain(actor.name, 40)}", anchor=False)
+st.caption(WELCOME[actor.role])
+
+if stand.facts.pairs == 0:
+    st.subheader("Begin with pairs", anchor=False)
+    st.text("There are no pairs yet. On the command line, where this app was started (stop it first):")
+    st.code("review import pairs pairs.jsonl\nreview import verdicts verdicts.jsonl\nreview serve", language=None)
+    st.text("Or look around in the demo: review demo")
+    st.stop()
+
+if actor.role == "lead":
+    columns = st.columns(5)
+    for column, (label, value) in zip(
+        columns,
+        {
+            "Pairs": stand.facts.pairs,
+            "Judged": stand.facts.judged,
+            "Rounds": stand.facts.rounds,
+            "Labels by people": stand.facts.labels,
+            "Adversarial entries": stand.facts.entries,
+        }.items(),
+        strict=True,
+    ):
+        column.metric(label, f"{value:,}", border=True)
+
+left, right = st.columns([3, 2], gap="large")
+with left:
+    st.subheader("Next", anchor=False)
+    for step in stand.next_steps:
+        with st.container(border=True):
+            st.text(step.text)
+            if step.share is not None:
+                st.progress(step.share)
+            shell.link(step.page, step.action, query=step.query)
+with right:
+    st.subheader("Lately", anchor=False)
+    if not stand.lately:
+        st.caption("Labels, flags and rounds will show here.")
+    for line in stand.lately:
+        st.text(f"{line.when:%d %b %H:%M}  {line.text}")

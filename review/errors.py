@@ -47,10 +47,12 @@ class RejectedRecords(BadInput):
     Attributes:
         file: the file's name as the caller gave it.
         rejected: every rejected line, in file order.
+        read: how many lines were read.
     """
 
-    def __init__(self, file: str, rejected: Sequence[Rejected]) -> None:
+    def __init__(self, file: str, rejected: Sequence[Rejected], read: int = 0) -> None:
         self.file = file
+        self.read = read
         self.rejected = tuple(rejected)
         count = len(self.rejected)
         super().__init__(f"{file}: {count} bad line{'s' if count != 1 else ''}, nothing was written")

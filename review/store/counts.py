@@ -1,0 +1,70 @@
+"""How much there is of everything."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from review.store.database import Database
+
+
+class Counts(NamedTuple):
+    """Row counts. `judged` pairs have a verdict; `labels` are people's current labels, simulated ones apart."""
+
+    pairs: int
+    prompts: int
+    judged: int
+    verdicts: int
+    judges: int
+    rounds: int
+    labels: int
+    simulated: int
+    reviewers: int
+    entries: int
+
+
+class Day(NamedTuple):
+    """Labels of one reviewer on one day in one round."""
+
+    when: datetime
+    reviewer: str
+    labels: int
+    simulated: bool
+
+
+def read(database: Database) -> Counts:
+    """Count everything, in one statement so that the numbers belong together."""
+    row = (
+        database.cursor()
+        .execute(
+            """
+            SELECT (SELECT count(*) FROM pair), (SELECT count(DISTINCT prompt_id) FROM pair),
+                   (SELECT count(DISTINCT pair_id) FROM verdict), (SELECT count(*) FROM verdict),
+                   (SELECT count(DISTINCT judge) FROM verdict), (SELECT count(*) FROM round),
+                   (SELECT count(*) FROM current_label WHERE kind = 'label' AND NOT simulated),
+                   (SELECT count(*) FROM current_label WHERE kind = 'label' AND simulated),
+                   (SELECT count(DISTINCT reviewer) FROM label WHERE NOT simulated),
+                   (SELECT count(*) FROM adversarial_entry)
+            """
+        )
+        .fetchone()
+    )
+    assert row is not None  # a SELECT of aggregates has one row
+    return Counts(*row)
+
+
+def labelling_days(database: Database, limit: int) -> list[Day]:
+    """The latest days on which people labelled, newest first."""
+    rows = (
+        database.cursor()
+        .execute(
+            """
+            SELECT max(received_at) AS latest, reviewer, count(*), bool_or(simulated)
+            FROM label WHERE kind = 'label'
+            GROUP BY reviewer, date_trunc('day', received_at) ORDER BY latest DESC LIMIT $limit
+            """,
+            {"limit": limit},
+        )
+        .fetchall()
+    )
+    return [Day(*row) for row in rows]
