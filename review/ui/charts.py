@@ -161,7 +161,14 @@ def matrix(comparison: Comparison) -> alt.LayerChart:
             "judge:N",
             sort=across,
             title="the judge says",
-            axis=alt.Axis(orient="top", labelAngle=0, ticks=False, domain=False, labelLimit=110),
+            axis=alt.Axis(
+                orient="top",
+                labelAngle=0,
+                labelExpr="split(datum.label, ' ')",  # one word a line: columns are narrow
+                labelOverlap=False,
+                ticks=False,
+                domain=False,
+            ),
             scale=alt.Scale(paddingInner=0.04),
         ),
         y=alt.Y(
