@@ -29,19 +29,16 @@ if stand.facts.pairs == 0:
     st.stop()
 
 if actor.role == "lead":
-    columns = st.columns(5)
-    for column, (label, value) in zip(
-        columns,
-        {
-            "Pairs": stand.facts.pairs,
-            "Judged": stand.facts.judged,
-            "Rounds": stand.facts.rounds,
-            "Labels by people": stand.facts.labels,
-            "Adversarial entries": stand.facts.entries,
-        }.items(),
-        strict=True,
-    ):
-        column.metric(label, f"{value:,}", border=True)
+    facts = stand.facts
+    tiles = {
+        "Pairs": (facts.pairs, f"{facts.prompts:,} prompts"),
+        "Judged": (facts.judged, f"{facts.verdicts:,} verdicts"),
+        "Rounds": (facts.rounds, f"{facts.reviewers} reviewers"),
+        "Labels by people": (facts.labels, f"{facts.simulated:,} simulated" if facts.simulated else None),
+        "Adversarial entries": (facts.entries, None),
+    }
+    for column, (name, (value, beside)) in zip(st.columns(len(tiles)), tiles.items(), strict=True):
+        column.metric(name, f"{value:,}", beside, delta_color="off", delta_arrow="off", border=True, height="stretch")
 
 left, right = st.columns([3, 2], gap="large")
 with left:

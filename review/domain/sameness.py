@@ -20,9 +20,7 @@ def structured_differs(old: Output, new: Output) -> bool:
         return one is not None and other is not None and one != other
 
     return (
-        _calls(old) != _calls(new)
-        or differ(old.correct, new.correct)
-        or differ(old.finish_reason, new.finish_reason)
+        _calls(old) != _calls(new) or differ(old.correct, new.correct) or differ(old.finish_reason, new.finish_reason)
     )
 
 

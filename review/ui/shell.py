@@ -30,6 +30,9 @@ ROLE_HELP: dict[Role, str] = {
 }
 _COOKIE = "review_actor"
 
+# Streamlit leaves a hand's breadth above a title; the first screen is worth more.
+_ROOM = "<style>.stMainBlockContainer { padding-top: 3.5rem; } h1 { font-size: 2rem; }</style>"
+
 # A cookie outlives reloads and restarts of the server; Streamlit itself can only read one.
 _remember = component(
     "review_remember",
@@ -131,6 +134,7 @@ def navigate() -> None:
             )
         )
     chosen = st.navigation(shown)
+    st.html(_ROOM)
     if actor is not None:
         _who(actor)
     chosen.run()
