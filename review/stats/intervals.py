@@ -110,7 +110,7 @@ def clustered_mean(values: Floats, clusters: Ints, level: float = 0.95) -> Resul
         return NotEstimable("nothing was observed")
     groups = int(np.count_nonzero(np.bincount(clusters)))
     if groups < 2:
-        return NotEstimable(f"all {n} observations share one prompt, at least 2 prompts are needed for an interval")
+        return NotEstimable("there is only one prompt, and an interval needs at least two")
     mean = min(1.0, max(0.0, float(values.mean())))
     low, high, method = mean_limits(values, mean, clusters, groups, level)
     return Estimate(mean, low, high, level, n, groups, method)

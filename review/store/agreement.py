@@ -115,7 +115,7 @@ def label_rows(cursor: duckdb.DuckDBPyConnection, round_id: str | None) -> Label
                row_number() OVER (
                    PARTITION BY l.pair_id, l.kind, l.occurrence,
                                 CASE l.kind WHEN 'adjudication' THEN '' ELSE l.reviewer END
-                   ORDER BY l.received_at DESC, l.label_id DESC
+                   ORDER BY coalesce(l.labelled_at, l.received_at) DESC, l.received_at DESC, l.label_id DESC
                ) = 1 AS latest,
                {answers}
         FROM current_label l LEFT JOIN pair p USING (pair_id)
@@ -246,7 +246,7 @@ def pair_story(cursor: duckdb.DuckDBPyConnection, pair_id: str) -> PairStory | N
         cursor,
         """
         SELECT l.*, NOT EXISTS (SELECT 1 FROM current_label c WHERE c.label_id = l.label_id) AS superseded
-        FROM label l WHERE l.pair_id = $pair ORDER BY l.received_at, l.label_id
+        FROM label l WHERE l.pair_id = $pair ORDER BY l.received_at, l.reviewer, l.label_id
         """,
         {"pair": pair_id},
     )

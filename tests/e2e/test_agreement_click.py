@@ -1,0 +1,61 @@
+"""From a cell of the confusion matrix to its pairs, and from there to one pair, with the mouse in Chromium."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from review import settings
+from review.services.workspace import open_workspace
+from tests.agreeing import bring, label, verdict
+from tests.e2e.conftest import Server
+
+pytestmark = pytest.mark.chromium
+
+
+def prepare(db: Path) -> None:
+    """Three pairs on which people say old and the judge says old."""
+    workspace = open_workspace(settings.load(db))
+    pairs = ["a", "b", "c"]
+    bring(
+        workspace,
+        db.parent,
+        pairs=pairs,
+        verdicts=[verdict(pair, "old") for pair in pairs],
+        labels=[label(pair, "ana", "old") for pair in pairs],
+    )
+    workspace.close()
+
+
+def test_a_cell_lists_its_pairs_and_a_row_opens_one(
+    make_server: Callable[..., Server], visit: Callable[..., Page]
+) -> None:
+    server = make_server(prepare)
+    page = visit(server, "/agreement", name="Lea", role="lead")
+    picture = page.locator(".st-key-beside_0_preference [data-testid=stVegaLiteChart]").last
+    expect(picture.locator("canvas, svg").first).to_be_visible(timeout=20_000)
+    picture.scroll_into_view_if_needed()
+    box = picture.bounding_box()
+    assert box is not None
+    listed = page.get_by_text("People say “old”, the judge says “old”: 3 pairs")
+    # The first row and column begin right of the axis and below the titles; the picture may still move at first.
+    for _ in range(5):
+        page.mouse.click(box["x"] + 0.3 * box["width"], box["y"] + 0.35 * box["height"])
+        try:
+            expect(listed).to_be_visible(timeout=3_000)
+            break
+        except AssertionError:
+            box = picture.bounding_box() or box
+    expect(listed).to_be_visible()
+    table = page.get_by_test_id("stDataFrame").first
+    table.scroll_into_view_if_needed()
+    frame = table.bounding_box()
+    assert frame is not None
+    page.mouse.click(frame["x"] + 18, frame["y"] + 52)
+    page.wait_for_url(re.compile(r"/pair\?pair=a$"), timeout=10_000)
+    expect(page.get_by_text("old answer to a")).to_be_visible()
+    expect(page.get_by_text("new answer to a")).to_be_visible()
