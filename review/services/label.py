@@ -128,19 +128,29 @@ def shown(workspace: Workspace, reviewer: str, card_id: str, now: datetime) -> b
 
     A label for it would still be kept, as surplus.
     """
-    found = store.read_card(workspace.database.cursor(), card_id)
+    if not renew(workspace, reviewer, card_id, now):
+        return False
+    cursor = workspace.database.cursor()
+    found = store.read_card(cursor, card_id)
+    if found is None:
+        return False
+    round_id, card = found
+    return card.occurrence > 0 or card.pair_id in held_by(store.read_state(cursor, round_id), reviewer)
+
+
+def renew(workspace: Workspace, reviewer: str, card_id: str, now: datetime) -> bool:
+    """`shown` without its look at the whole round. False when the card was never the reviewer's."""
+    cursor = workspace.database.cursor()
+    found = store.read_card(cursor, card_id)
     if found is None or found[1].reviewer != reviewer:
         return False
     round_id, card = found
-
-    def work(cursor: Cursor) -> bool:
-        state = store.read_state(cursor, round_id)
-        last = state.shown.get((reviewer, card.pair_id))
-        if last is None or now - last >= _RENEW_AFTER:
-            store.insert_showing(cursor, round_id, card.pair_id, reviewer, now)
-        return card.occurrence > 0 or card.pair_id in held_by(state, reviewer)
-
-    return store.write(workspace.database, work)
+    last = store.last_shown(cursor, round_id, card.pair_id, reviewer)
+    if last is None or now - last >= _RENEW_AFTER:
+        store.write(
+            workspace.database, lambda cursor: store.insert_showing(cursor, round_id, card.pair_id, reviewer, now)
+        )
+    return True
 
 
 def submit(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import duckdb
@@ -20,6 +20,7 @@ from review.store.database import Database
 T = TypeVar("T")
 
 _ATTEMPTS = 50
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,7 @@ def read_state(cursor: Cursor, round_id: str) -> RoundState:
     ).fetchall()
     leases = cursor.execute(
         """
-        SELECT l.pair_id, l.place, l.generation, l.reviewer, l.leased_at, e.ended_at IS NOT NULL
+        SELECT l.pair_id, l.place, l.generation, l.reviewer, epoch_us(l.leased_at), e.ended_at IS NOT NULL
         FROM lease l LEFT JOIN lease_end e USING (round_id, pair_id, place, generation)
         WHERE l.round_id = ? ORDER BY l.generation
         """,
@@ -234,7 +235,7 @@ def read_state(cursor: Cursor, round_id: str) -> RoundState:
     ).fetchall()
     answers = cursor.execute(
         """
-        SELECT pair_id, reviewer, occurrence, outcome, label_id, answered_at
+        SELECT pair_id, reviewer, occurrence, outcome, label_id, epoch_us(answered_at)
         FROM answer WHERE round_id = ? ORDER BY answered_at
         """,
         [round_id],
@@ -247,19 +248,29 @@ def read_state(cursor: Cursor, round_id: str) -> RoundState:
         [round_id],
     ).fetchall()
     shown = cursor.execute(
-        "SELECT reviewer, pair_id, max(shown_at) FROM showing WHERE round_id = ? GROUP BY ALL", [round_id]
+        "SELECT reviewer, pair_id, epoch_us(max(shown_at)) FROM showing WHERE round_id = ? GROUP BY ALL", [round_id]
     ).fetchall()
     ended = cursor.execute("SELECT 1 FROM round_end WHERE round_id = ?", [round_id]).fetchone() is not None
     return RoundState(
         slots=[Slot(*row) for row in slots],
         # In order of generation, so the latest lease of a place stays.
-        leases={(row[0], row[1]): Lease(*row) for row in leases},
+        leases={
+            (pair, place): Lease(pair, place, n, who, _moment(at), over) for pair, place, n, who, at, over in leases
+        },
         completed={(pair_id, place): reviewer for pair_id, place, reviewer in completed},
-        answers={(row[0], row[1], row[2]): Answered(*row) for row in answers},
+        answers={
+            (pair, who, n): Answered(pair, who, n, outcome, label_id, _moment(at))
+            for pair, who, n, outcome, label_id, at in answers
+        },
         cards={(row[1], row[2], row[3]): Issued(*row) for row in cards},
-        shown={(reviewer, pair_id): moment for reviewer, pair_id, moment in shown},
+        shown={(reviewer, pair_id): _moment(at) for reviewer, pair_id, at in shown},
         ended=ended,
     )
+
+
+def _moment(microseconds: int) -> datetime:
+    """A moment from DuckDB as a number: its own conversion looks up the time zone anew for each value."""
+    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def insert_card(cursor: Cursor, round_id: str, card: Issued, now: datetime) -> None:
@@ -292,6 +303,15 @@ def insert_lease_end(cursor: Cursor, round_id: str, lease: Lease, now: datetime)
     cursor.execute(
         "INSERT INTO lease_end VALUES (?, ?, ?, ?, ?)", [round_id, lease.pair_id, lease.place, lease.generation, now]
     )
+
+
+def last_shown(cursor: Cursor, round_id: str, pair_id: str, reviewer: str) -> datetime | None:
+    """When the pair was last in the reviewer's sight."""
+    row = cursor.execute(
+        "SELECT epoch_us(max(shown_at)) FROM showing WHERE round_id = ? AND pair_id = ? AND reviewer = ?",
+        [round_id, pair_id, reviewer],
+    ).fetchone()
+    return _moment(row[0]) if row is not None and row[0] is not None else None
 
 
 def insert_showing(cursor: Cursor, round_id: str, pair_id: str, reviewer: str, now: datetime) -> None:

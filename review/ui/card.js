@@ -30,6 +30,7 @@ const OFFLINE_MS = 3000; // unanswered for so long: say so
 const FOREIGN_MS = 4000; // another tab's item is sent from here once it is so old
 const RENEW_MS = 5 * 60_000; // tell the server that somebody is still at the pair
 const POLL_MS = 10_000; // with nothing to show: ask whether a pair came free
+const REFILL = 4; // with fewer pairs at hand, the one in sight included, ask for more
 const HISTORY = 12;
 const FOLD_CHARS = 7000;
 const FOLD_MESSAGE = 900;
@@ -353,6 +354,7 @@ class ReviewCard {
     this.stash = null;
     this.inflight = null;
     this.dirty = false;
+    this.refill = false; // a pair went since the queue was last asked for
     this.heard = false; // an answer to a message of this mount has come
     this.lastSend = 0;
     this.waitingSince = 0;
@@ -397,12 +399,14 @@ class ReviewCard {
     const message = {
       nonce: uuid(),
       hello: !this.setup || !this.heard,
+      want: (this.low() || this.lacking()) && (!due.length || !this.current),
       have: [...this.cards.keys()],
       shown: this.current && this.editing === null ? this.current.card_id : null,
       answers: due.filter(([, entry]) => entry.type === "answers").map(([, entry]) => entry.item),
       flags: due.filter(([, entry]) => entry.type === "flag").map(([, entry]) => entry.item),
     };
     this.dirty = false;
+    if (message.want) this.refill = false;
     this.lastSend = Date.now();
     if (due.length && !this.waitingSince) this.waitingSince = this.lastSend;
     this.inflight = message.nonce;
@@ -459,9 +463,7 @@ class ReviewCard {
     this.paintProgress();
     this.paintSaved();
     this.prepare();
-    // A queue of very long pairs comes in several answers.
-    const lacking = this.order.some((id) => !this.cards.has(id) && !this.done.has(id));
-    if (answered && (this.dirty || lacking)) this.send();
+    if (answered && (this.dirty || this.lacking() || (this.refill && this.low()))) this.send();
   }
 
   // Keep what the server still lists, what is on screen, and nothing that is labelled.
@@ -476,6 +478,15 @@ class ReviewCard {
 
   upcoming() {
     return this.order.filter((id) => this.cards.has(id) && !this.done.has(id));
+  }
+
+  low() {
+    return this.upcoming().length < REFILL;
+  }
+
+  // A queue of very long pairs comes in several answers.
+  lacking() {
+    return this.order.some((id) => !this.cards.has(id) && !this.done.has(id));
   }
 
   tick() {
@@ -526,6 +537,7 @@ class ReviewCard {
 
   labelledElsewhere(cardId) {
     this.done.add(cardId);
+    this.refill = true;
     const onScreen = this.editing === null ? this.current : this.stash && this.stash.card;
     this.prune();
     if (onScreen && onScreen.card_id === cardId) {
@@ -739,6 +751,7 @@ class ReviewCard {
       this.history.push(entry);
       if (this.history.length > HISTORY) this.history.shift();
       this.done.add(card.card_id);
+      this.refill = true;
       this.cards.delete(card.card_id);
       session(`review.draft.${this.scope}`, null);
       this.current = null;

@@ -25,7 +25,6 @@ from review.services.workspace import Workspace
 from review.ui.shell import Session
 
 PREFETCH = 7  # the pair in sight and six more
-REFILL = 4  # with fewer at hand the browser gets more; each refill reads the whole round
 # Pairs beyond this many characters wait for the next message: a queue of giants must not hold up the first.
 REPLY_CHARS = 600_000
 # Texts that share less than this are not marked unless asked: a page full of marks shows nothing.
@@ -65,6 +64,7 @@ class Outbox(BaseModel):
     Attributes:
         nonce: new with every sending; the answer repeats it.
         hello: the browser knows nothing yet.
+        want: it runs low on cards; asked apart from labels, because a refill reads the whole round.
         have: ids of the cards that it holds.
         shown: the card in sight.
         answers: labels and skips, not yet checked.
@@ -75,6 +75,7 @@ class Outbox(BaseModel):
 
     nonce: ClientId
     hello: bool = False
+    want: bool = False
     have: list[ClientId] = Field(default_factory=list[str], max_length=200)
     shown: ClientId | None = None
     answers: list[dict[str, Json]] = Field(default_factory=list[dict[str, Json]], max_length=2000)
@@ -114,8 +115,8 @@ def answer(workspace: Workspace, reviewer: str, round_id: str, outbox: Outbox | 
     try:
         _store(workspace, reviewer, asked, now, reply)
         if asked.shown is not None:
-            label.shown(workspace, reviewer, asked.shown, now)
-        if asked.hello or len(asked.have) < REFILL:
+            label.renew(workspace, reviewer, asked.shown, now)
+        if asked.hello or asked.want:
             cards = label.queue(workspace, reviewer, round_id, PREFETCH, now)
             reply["queue"] = [card.card_id for card in cards]
             reply["cards"] = _new_cards(cards, set(asked.have))
