@@ -156,6 +156,8 @@ def matrix(comparison: Comparison) -> alt.LayerChart:
     chosen = alt.selection_point(name="cell", fields=["human", "verdict"], empty=False)
     across = [words(each) for each in columns]
     down = [words(each) for each in answers]
+    # Lines of a label grow towards the cells, so the tallest decides how far up all of them begin.
+    lines = max(len(each.split()) for each in across)
     base = alt.Chart(data).encode(
         x=alt.X(
             "judge:N",
@@ -166,6 +168,7 @@ def matrix(comparison: Comparison) -> alt.LayerChart:
                 labelAngle=0,
                 labelExpr="split(datum.label, ' ')",  # one word a line: columns are narrow
                 labelOverlap=False,
+                labelPadding=5 + 13 * (lines - 1),
                 ticks=False,
                 domain=False,
             ),

@@ -31,7 +31,7 @@ ROLE_HELP: dict[Role, str] = {
 _COOKIE = "review_actor"
 
 # Streamlit leaves a hand's breadth above a title; the first screen is worth more.
-_ROOM = "<style>.stMainBlockContainer { padding-top: 3.5rem; } h1 { font-size: 2rem; }</style>"
+_ROOM = "<style>.stMainBlockContainer { padding-top: 3.5rem; }</style>"
 
 # A cookie outlives reloads and restarts of the server; Streamlit itself can only read one.
 _remember = component(
