@@ -64,7 +64,7 @@ def _verb(group: click.Group, name: str | None = None) -> Callable[[Callable[...
     def decorate(function: Callable[..., None]) -> click.Command:
         @functools.wraps(function)
         def run(db: Path | None, as_json: bool, **arguments: Any) -> None:
-            given = cast("dict[str, Any]", click.get_current_context().find_root().params)
+            given = click.get_current_context().find_root().params
             context = _Context(db or given.get("db"), as_json or bool(given.get("as_json")))
             function(context, **arguments)
 
@@ -353,7 +353,8 @@ def _serve(settings: Settings, port: int, open_browser: bool) -> None:
 
     os.chdir(ROOT)
     spec = importlib.util.spec_from_file_location("app", ROOT / "app.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.run(port, open_browser=open_browser)

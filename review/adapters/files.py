@@ -1,21 +1,26 @@
-"""JSONL, CSV and Parquet files of records: read line by line with what is wrong with each, written whole or not at all.
+"""JSONL, CSV and Parquet files of records: read with what is wrong with each line, written whole or not at all.
 
-In CSV a nested field is a column with a dotted name (`old.content`) or JSON in a cell; an empty cell is "absent". A text
-that is empty, or that a spreadsheet would take for a formula (it begins with = + - @, a tab or a carriage return), is
-written with an apostrophe in front, which reading takes away again.
+In CSV a nested field is a column with a dotted name (`old.content`) or JSON in a cell; an empty cell is "absent". A
+text that is empty, or that a spreadsheet would take for a formula (it begins with = + - @, a tab or a carriage
+return), is written with an apostrophe in front, which reading takes away again.
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
+import io
+import itertools
 import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn, cast
+
+import numpy as np
+import numpy.typing as npt
 
 from review.errors import BadInput
 
@@ -30,6 +35,8 @@ _FLAGS = {"correct", "surplus", "simulated"}
 _FORMULA = "=+-@\t\r'"
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _BATCH = 1000
+_BLOCK = 16 << 20
+_SLICE = 1 << 19
 
 
 class Row(NamedTuple):
@@ -52,8 +59,7 @@ def read(path: Path, progress: Progress | None = None) -> Iterator[Row]:
     """
     readers = {".jsonl": _read_jsonl, ".ndjson": _read_jsonl, ".json": _read_jsonl, ".csv": _read_csv}
     suffix = path.suffix.lower()
-    if not path.is_file():
-        raise BadInput(f"{path}: {'is a folder' if path.is_dir() else 'there is no such file'}. Name a file.")
+    _require_file(path)
     try:
         if suffix == ".parquet":
             yield from _read_parquet(path, progress or _silent)
@@ -63,6 +69,78 @@ def read(path: Path, progress: Progress | None = None) -> Iterator[Row]:
             raise BadInput(f"{path}: the suffix {suffix!r} is not known. Accepted: .jsonl, .csv, .parquet.")
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror or type(error).__name__}).") from error
+
+
+class Lines(NamedTuple):
+    """Whole lines of a JSONL file as they stand there: the number of the first, the bytes, and where each ends."""
+
+    first: int
+    raw: bytes
+    ends: npt.NDArray[np.int64]
+
+    def table(self) -> Any | None:
+        """A pyarrow.Table of `line` and `document` without copying a byte; None where a line is not UTF-8."""
+        pa = _arrow()
+
+        offsets = np.concatenate([[0], self.ends]).astype(np.int32)
+        documents = pa.StringArray.from_buffers(len(self.ends), pa.py_buffer(offsets), pa.py_buffer(self.raw))
+        try:
+            documents.validate(full=True)
+        except pa.ArrowInvalid:
+            return None
+        numbers = np.arange(self.first, self.first + len(self.ends), dtype=np.int32)
+        table = pa.table({"line": numbers, "document": documents})
+        # DuckDB works batch by batch: several keep all cores busy, small ones keep the memory of its JSON trees small.
+        cuts = [0, *(np.flatnonzero(np.diff(self.ends // _SLICE)) + 1).tolist(), len(self.ends)]
+        return pa.concat_tables([table.slice(start, end - start) for start, end in itertools.pairwise(cuts)])
+
+    def rows(self, without: Collection[int]) -> Iterator[Row]:
+        """The lines that are neither blank nor among `without`, parsed one by one."""
+        starts = np.concatenate([[0], self.ends[:-1]])
+        for number, (start, end) in enumerate(zip(starts.tolist(), self.ends.tolist(), strict=True), self.first):
+            if number not in without and (line := self.raw[start:end]).strip():
+                yield _parsed(number, line)
+
+
+def holds_lines(path: Path) -> bool:
+    """Whether the suffix says JSONL."""
+    return path.suffix.lower() in (".jsonl", ".ndjson", ".json")
+
+
+def read_lines(path: Path, progress: Progress | None = None) -> Iterator[Lines]:
+    """A JSONL file as blocks of whole lines; memory stays constant whatever the size of the file.
+
+    Raises:
+        BadInput: the file is missing or unreadable.
+    """
+    _require_file(path)
+    try:
+        with path.open("rb") as file:
+            total, first, rest = path.stat().st_size, 1, file.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
+            while block := file.read(_BLOCK):
+                # A line without its end waits for the next block.
+                cut = block.rfind(b"\n") + 1
+                if not cut:
+                    rest += block
+                    continue
+                lines = _lines(first, rest + block[:cut])
+                yield lines
+                first, rest = first + len(lines.ends), block[cut:]
+                (progress or _silent)(file.tell(), total)
+            if rest:
+                yield _lines(first, rest)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror or type(error).__name__}).") from error
+
+
+def _lines(first: int, raw: bytes) -> Lines:
+    ends = np.flatnonzero(np.frombuffer(raw, dtype=np.uint8) == ord("\n")) + 1
+    return Lines(first, raw, ends if raw.endswith(b"\n") else np.append(ends, len(raw)))
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise BadInput(f"{path}: {'is a folder' if path.is_dir() else 'there is no such file'}. Name a file.")
 
 
 def write(path: Path, kind: Kind | Literal["adversarial"], rows: Iterable[Document]) -> int:
@@ -142,7 +220,10 @@ def _mended(value: Any) -> Any:
 def _read_csv(path: Path, progress: Progress) -> Iterator[Row]:
     csv.field_size_limit(sys.maxsize)
     total = path.stat().st_size
-    with path.open("r", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+    with (
+        path.open("rb") as raw,
+        io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="") as file,
+    ):
         reader = csv.reader(file, strict=True)
         try:
             header = next(reader, None)
@@ -152,7 +233,7 @@ def _read_csv(path: Path, progress: Progress) -> Iterator[Row]:
             for count, cells in enumerate(reader):
                 first, ended = ended + 1, reader.line_num
                 if count % _BATCH == 0:
-                    progress(min(total, file.buffer.tell()), total)
+                    progress(min(total, raw.tell()), total)
                 if cells:
                     yield _from_cells(first, header, cells)
         except csv.Error as error:
@@ -212,9 +293,21 @@ def _short(text: str) -> str:
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text[:40])
 
 
+def _arrow() -> Any:
+    """pyarrow, which carries no types."""
+    import pyarrow
+
+    return pyarrow
+
+
+def _parquet() -> Any:
+    import pyarrow.parquet
+
+    return pyarrow.parquet
+
+
 def _read_parquet(path: Path, progress: Progress) -> Iterator[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    pa, pq = _arrow(), _parquet()
 
     try:
         file = pq.ParquetFile(path)
@@ -333,8 +426,7 @@ def _cell(value: Any) -> str:
 
 
 def _write_parquet(path: Path, kind: str, rows: Iterable[Document]) -> int:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    pa, pq = _arrow(), _parquet()
 
     def typed(name: str) -> Any:
         last = name.rsplit(".", 1)[-1]

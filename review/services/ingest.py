@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -18,7 +18,7 @@ from review.domain import identity, sameness
 from review.domain.types import Label, Output, Pair, Record, Verdict
 from review.errors import Rejected, RejectedRecords
 from review.services.workspace import Workspace
-from review.store import staging
+from review.store import plain_pairs, staging
 
 MODELS: dict[Kind, type[Record]] = {"pairs": Pair, "verdicts": Verdict, "labels": Label}
 _BATCH = 5000
@@ -97,29 +97,64 @@ def _import_file(
     workspace: Workspace, kind: Kind, path: Path, now: datetime, options: Options, progress: Progress | None
 ) -> Imported:
     rejected: list[Rejected] = []
-    read = 0
+    read = new = present = 0
     with workspace.database.transaction() as cursor:
-        staging.begin(cursor, kind)
-        for batch in _batches(files.read(path, progress), _BATCH):
-            read += len(batch)
-            lines: list[int] = []
-            rows: list[dict[str, Any]] = []
-            for row in batch:
-                checked = _check(workspace.key, kind, row, options.names or {})
-                if isinstance(checked, Rejected):
-                    rejected.append(checked)
-                else:
-                    lines.append(row.line)
-                    rows.append(checked)
-            staging.stage(cursor, kind, lines, rows)
-        rejected += _contradictions(cursor, kind)
+        for batch in _staged(cursor, workspace.key, kind, path, options.names or {}, progress):
+            read += batch.read
+            known = staging.known(cursor, kind)
+            bad = [*batch.rejected, *_orphans(cursor, kind), *_contradictions(known, kind)]
+            rejected += bad
+            there = {each.line for each in known} - {each.line for each in bad}
+            staging.drop(cursor, [*(each.line for each in bad), *there])
+            present += len(there)
+            new += staging.commit(cursor, kind, path.name, now)
+        rejected.sort(key=lambda each: each.line)
         if rejected and not options.skip_invalid:
-            raise RejectedRecords(path.name, sorted(rejected, key=lambda each: each.line))
-        staging.drop(cursor, [each.line for each in rejected])
-        present = [each.line for each in staging.known(cursor, kind)]
-        staging.drop(cursor, present)
-        new = staging.commit(cursor, kind, path.name, now)
-    return Imported(read, new, len(present), tuple(sorted(rejected, key=lambda each: each.line)))
+            raise RejectedRecords(path.name, rejected, read)
+    return Imported(read, new, present, tuple(rejected))
+
+
+class _Batch(NamedTuple):
+    """Some lines of a file, the good ones staged: how many were read, and the bad ones."""
+
+    read: int
+    rejected: list[Rejected]
+
+
+def _staged(
+    cursor: staging.Cursor, key: bytes, kind: Kind, path: Path, names: Mapping[str, str], progress: Progress | None
+) -> Iterator[_Batch]:
+    """Stage a file batch by batch. What DuckDB can check by itself does not pass through Python."""
+    if kind == "pairs" and not names and files.holds_lines(path):
+        for lines in files.read_lines(path, progress):
+            staging.begin(cursor, kind)
+            table = lines.table()
+            done = plain_pairs.stage(cursor, table, key) if table is not None else frozenset[int]()
+            rest = list(lines.rows(done))
+            yield _Batch(len(done) + len(rest), _stage(cursor, key, kind, rest, names))
+        return
+    for rows in _batches(files.read(path, progress), _BATCH):
+        staging.begin(cursor, kind)
+        yield _Batch(len(rows), _stage(cursor, key, kind, rows, names))
+
+
+def _stage(
+    cursor: staging.Cursor, key: bytes, kind: Kind, rows: Iterable[Row], names: Mapping[str, str]
+) -> list[Rejected]:
+    """Check rows by the types of the domain and stage the good ones; returns the bad ones."""
+    lines: list[int] = []
+    good: list[dict[str, Any]] = []
+    bad: list[Rejected] = []
+    for row in rows:
+        checked = _check(key, kind, row, names)
+        if isinstance(checked, Rejected):
+            bad.append(checked)
+        else:
+            lines.append(row.line)
+            good.append(checked)
+    if good:
+        staging.stage(cursor, kind, lines, good)
+    return bad
 
 
 def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
@@ -133,19 +168,23 @@ def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
         yield batch
 
 
-def _contradictions(cursor: staging.Cursor, kind: Kind) -> list[Rejected]:
-    """Lines about unknown pairs, and lines whose key stands already with other content: facts are not overwritten."""
-    rejected: list[Rejected] = []
-    if kind != "pairs":
-        reason = "names a pair that is not in the database. Import the pairs first."
-        rejected += [Rejected(line, "pair_id", reason) for line in staging.orphans(cursor)]
+def _orphans(cursor: staging.Cursor, kind: Kind) -> list[Rejected]:
+    """Lines about pairs that are not there."""
+    if kind == "pairs":
+        return []
+    reason = "names a pair that is not in the database. Import the pairs first."
+    return [Rejected(line, "pair_id", reason) for line in staging.orphans(cursor)]
+
+
+def _contradictions(known: Iterable[staging.Known], kind: Kind) -> Iterator[Rejected]:
+    """Lines whose key stands already with other content: facts are not overwritten."""
     table = staging.TABLES[kind]
-    for each in staging.known(cursor, kind):
-        if not each.same and not _mean_the_same(each, table.json):
-            key = table.key[-1] if kind != "verdicts" else "vote"
+    told: set[int] = set()
+    for each in known:
+        if each.line not in told and not each.same and not _mean_the_same(each, table.json):
+            told.add(each.line)
             reason = "stands already with other content, and facts are not overwritten. Give it another id."
-            rejected.append(Rejected(each.line, key, reason))
-    return rejected
+            yield Rejected(each.line, table.key[-1], reason)
 
 
 def _mean_the_same(each: staging.Known, json_columns: frozenset[str]) -> bool:
