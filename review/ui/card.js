@@ -41,7 +41,7 @@ const cards = new WeakMap();
 
 export default function (component) {
   const host = component.parentElement;
-  const data = component.data;
+  const data = component.data?.[0];
   if (!data) return undefined;
   let card = cards.get(host);
   if (card && card.scope !== data.scope) {
@@ -341,7 +341,7 @@ const hasError = (form, place) => ["cautious", "confident", "other"].includes(fo
 class ReviewCard {
   constructor(host, component) {
     this.host = host;
-    this.scope = component.data.scope;
+    this.scope = component.data[0].scope;
     this.outbox = new Outbox(this.scope);
     this.cards = new Map(); // card id → card, in the server's order
     this.order = [];
@@ -377,7 +377,7 @@ class ReviewCard {
   // A new call of Streamlit: newest functions, newest data.
   connect(component) {
     this.component = component;
-    this.receive(component.data);
+    this.receive(component.data[0]);
     if (!this.greeted) {
       this.greeted = true;
       this.send();
@@ -570,9 +570,10 @@ class ReviewCard {
     let sheet = this.sheets.get(card.card_id);
     if (!sheet) sheet = this.sheet(card);
     this.sheets.delete(card.card_id);
+    // Back to the top before the new text is there: asking afterwards would lay it out twice.
+    if (this.stage.scrollTop) this.stage.scrollTop = 0;
+    if (this.panel.scrollTop) this.panel.scrollTop = 0;
     this.stage.replaceChildren(sheet);
-    this.stage.scrollTop = 0;
-    this.panel.scrollTop = 0;
     this.taskLabel.textContent = visible(card.task ?? "");
     this.taskLabel.hidden = !card.task;
     this.banner.hidden = this.editing === null;
@@ -952,7 +953,11 @@ class ReviewCard {
     const { row, categories } = this.stop;
     const element = categories ? this.categoryRows.get(row.place) : this.rowElements.get(row.id);
     element.focus({ preventScroll: true });
-    if (this.panel.scrollHeight > this.panel.clientHeight) element.scrollIntoView({ block: "nearest" });
+    // Measured after the frame, which must not wait for it.
+    cancelAnimationFrame(this.following);
+    this.following = requestAnimationFrame(() => setTimeout(() => {
+      if (this.panel.scrollHeight > this.panel.clientHeight + 1) element.scrollIntoView({ block: "nearest" });
+    }));
   }
 
   // ------------------------------------------------------------------------------------------------------ dialogs

@@ -90,7 +90,8 @@ def review_card(session: Session, round_id: str) -> None:
     key = f"card-{scope}"
     outbox = _read(st.session_state.get(key))
     data = {"scope": scope, **answer(session.workspace, session.actor.name, round_id, outbox, datetime.now(UTC))}
-    _mount(key=key, data=data, on_outbox_change=_noted)
+    # In a list, because Streamlit looks through a dict for data frames, and imports pandas for it.
+    _mount(key=key, data=[data], on_outbox_change=_noted)
 
 
 def scope_of(workspace: Workspace, reviewer: str, round_id: str) -> str:
