@@ -8,7 +8,7 @@ import streamlit as st
 from review.domain.failure import SOURCES, STATUSES
 from review.services import flag, rounds
 from review.ui import failure, shell
-from review.ui.text import plain
+from review.ui.text import line, plain
 
 SHOWN = 200
 session = shell.page("adversarial.py")
@@ -105,7 +105,7 @@ def table(hidden: frozenset[str]) -> None:
                 "Status", STATUSES, None, format_func=lambda each: failure.STATUS_WORDS[each], placeholder="All"
             ),
             category=category.selectbox(
-                "Category", list(names), None, format_func=lambda each: plain(names[each]), placeholder="All"
+                "Category", list(names), None, format_func=lambda each: line(names[each]), placeholder="All"
             ),
             source=source.selectbox(
                 "Source", SOURCES, None, format_func=lambda each: failure.SOURCE_WORDS[each], placeholder="All"
@@ -290,7 +290,7 @@ def correction(entry: flag.Entry, now: datetime) -> None:
     names = {each.id: each.name for each in config.failure_categories if each.id != entry.category}
     with st.form("correct", clear_on_submit=True, border=False):
         category = st.selectbox(
-            "Another category", list(names), None, format_func=lambda each: plain(names[each]), placeholder="Unchanged"
+            "Another category", list(names), None, format_func=lambda each: line(names[each]), placeholder="Unchanged"
         )
         expected = st.text_area("What should have happened", height=90, max_chars=flag.MAX_TEXT, key="new_expected")
         ticket = st.text_input("Ticket", max_chars=flag.MAX_TICKET, key="new_ticket")

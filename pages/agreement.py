@@ -10,7 +10,7 @@ from review.services.agreement import AgreementReport, BothBad, Comparison, Judg
 from review.stats.consensus import Inconsistent, Unparsable
 from review.stats.estimate import Estimate, NotEstimable, Result
 from review.ui import charts, shell
-from review.ui.text import plain
+from review.ui.text import line, plain
 
 SHOWN = 200
 DIMENSION_WORDS = {
@@ -68,7 +68,7 @@ def chosen_rules() -> tuple[str | None, Rules]:
             "Labels of",
             list(names),
             None,
-            format_func=lambda each: plain(names[each], 80),
+            format_func=lambda each: line(names[each], 80),
             placeholder="all rounds and imports",
         )
         unit = second.segmented_control(
@@ -311,8 +311,8 @@ def what_counts(report: AgreementReport) -> None:
     rest = [f"{used[key]:,} {text}" for key, text in LABEL_WORDS.items() if used[key]]
     st.caption(plain(told + (". Not counted: " + ", ".join(rest) if rest else "") + "."))
     with st.expander("What these numbers count, and what they do not"):
-        for line in report.rules.in_words():
-            st.text(line)
+        for rule in report.rules.in_words():
+            st.text(rule)
 
 
 charts.style()

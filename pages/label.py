@@ -5,7 +5,7 @@ import streamlit as st
 from review.services import rounds
 from review.ui import shell
 from review.ui.card import review_card, takes_part
-from review.ui.text import plain
+from review.ui.text import line
 
 st.set_page_config(initial_sidebar_state="collapsed")  # the texts need the width
 session = shell.page("label.py")
@@ -29,7 +29,7 @@ if asked in drawn and asked not in choices:
 chosen = asked if asked in choices else choices[0]
 if len(choices) > 1:
     chosen = st.sidebar.selectbox(
-        "Round", choices, index=choices.index(chosen), format_func=lambda each: plain(drawn[each].title)
+        "Round", choices, index=choices.index(chosen), format_func=lambda each: line(drawn[each].title)
     )
 
 # A lead who was shown pairs is blind until they are done, so a mere look at this page must not begin that.
