@@ -51,7 +51,9 @@ def fill(workspace: Workspace, folder: Path) -> None:
             for index, pair in enumerate(pairs)
         ],
         labels=[
-            label(pair, reviewer, "new" if index == 0 else "tie" if index == 9 else "old", comment="[x](http://evil.test)")
+            label(
+                pair, reviewer, "new" if index == 0 else "tie" if index == 9 else "old", comment="[x](http://evil.test)"
+            )
             for index, pair in enumerate(pairs)
             for reviewer in ("ana", "ben")
         ],
