@@ -14,7 +14,7 @@ from review import settings
 from review.services import rounds
 from review.services.workspace import open_workspace
 from tests.conftest import shared
-from tests.e2e.conftest import Server
+from tests.e2e.conftest import Server, run_cli
 
 PLAIN = "112222"  # no error, confidence right, same, same; the second 1 is "Error in B: none"
 ROWS = ("error_left", "error_right", "calibration_left", "calibration_right", "tone", "better")
@@ -48,6 +48,12 @@ def with_round(records: Sequence[dict[str, Any]], *, overlap: int = 1, repeat: f
             workspace.close()
 
     return fill
+
+
+def imported(db: Path) -> None:
+    """Fill a database as a lead does: import the real pairs, draw all of them as one round for up to 20 reviewers."""
+    run_cli(db, "import", "pairs", str(shared("data/phi3_dpo/pairs.jsonl"))).check_returncode()
+    run_cli(db, "draw", "--size", "80", "--seed", "7", "--overlap", "20", "--repeat", "0").check_returncode()
 
 
 def _json(value: object) -> str | None:

@@ -8,19 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import Server
-from tests.e2e.reviewing import (
-    ROWS,
-    answers_text,
-    at_card,
-    done,
-    label,
-    labels_of,
-    phi3,
-    press,
-    saved,
-    stored,
-    with_round,
-)
+from tests.e2e.reviewing import ROWS, answers_text, at_card, done, imported, label, labels_of, press, saved, stored
 
 pytestmark = pytest.mark.chromium
 Visit = Callable[..., Page]
@@ -28,7 +16,7 @@ Visit = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def server(make_server: Callable[..., Server]) -> Server:
-    return make_server(with_round(phi3(), overlap=20))
+    return make_server(imported)
 
 
 def test_a_round_by_keyboard_is_stored_as_it_was_meant(server: Server, visit: Visit) -> None:
