@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -13,8 +13,6 @@ from review.domain.types import Calibration, ErrorDirection, Identifier, Label, 
 Place = Literal["left", "right"]
 BetterAnswer = Literal["left", "same", "right", "both_bad"]
 ToneAnswer = Literal["left", "same", "right"]
-
-_T = TypeVar("_T")
 
 # The browser makes the id (a UUID), so that sending twice stores once.
 ClientId = Annotated[str, StringConstraints(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
@@ -70,13 +68,20 @@ def side_at(place: Place, shown_first: Side) -> Side:
 
 def to_label(answers: Answers, card: Card, reviewer: str) -> Label:
     """Translate answers from shown order to old/new."""
-
-    def sided(left: _T, right: _T) -> tuple[_T, _T]:
-        return (left, right) if card.shown_first == "old" else (right, left)
-
-    error_old, error_new = sided(answers.error_left, answers.error_right)
-    calibration_old, calibration_new = sided(answers.calibration_left, answers.calibration_right)
-    categories_old, categories_new = sided(answers.categories_left, answers.categories_right)
+    kept = card.shown_first == "old"
+    error_old, error_new = (
+        (answers.error_left, answers.error_right) if kept else (answers.error_right, answers.error_left)
+    )
+    calibration_old, calibration_new = (
+        (answers.calibration_left, answers.calibration_right)
+        if kept
+        else (answers.calibration_right, answers.calibration_left)
+    )
+    categories_old, categories_new = (
+        (answers.categories_left, answers.categories_right)
+        if kept
+        else (answers.categories_right, answers.categories_left)
+    )
     return Label(
         pair_id=card.pair_id,
         reviewer=reviewer,
@@ -102,13 +107,14 @@ def to_label(answers: Answers, card: Card, reviewer: str) -> Label:
 
 def to_answers(label: Label, card: Card) -> Answers:
     """Translate a stored label back to shown order, so that a reviewer can reopen it."""
-
-    def placed(old: _T, new: _T) -> tuple[_T, _T]:
-        return (old, new) if card.shown_first == "old" else (new, old)
-
-    error_left, error_right = placed(label.error_old, label.error_new)
-    calibration_left, calibration_right = placed(label.calibration_old, label.calibration_new)
-    categories_left, categories_right = placed(label.categories_old, label.categories_new)
+    kept = card.shown_first == "old"
+    error_left, error_right = (label.error_old, label.error_new) if kept else (label.error_new, label.error_old)
+    calibration_left, calibration_right = (
+        (label.calibration_old, label.calibration_new) if kept else (label.calibration_new, label.calibration_old)
+    )
+    categories_left, categories_right = (
+        (label.categories_old, label.categories_new) if kept else (label.categories_new, label.categories_old)
+    )
     return Answers(
         label_id=label.label_id or "",
         card_id=card.card_id,
