@@ -37,10 +37,13 @@ if actor.role == "lead":
         "Labels by people": (facts.labels, f"{facts.simulated:,} simulated" if facts.simulated else None),
         "Adversarial entries": (facts.entries, None),
     }
-    for column, (name, (value, beside)) in zip(st.columns(len(tiles)), tiles.items(), strict=True):
+    with st.container(key="tiles"):
+        columns = st.columns(len(tiles))
+    for column, (name, (value, beside)) in zip(columns, tiles.items(), strict=True):
         column.metric(name, f"{value:,}", beside, delta_color="off", delta_arrow="off", border=True, height="stretch")
 
-left, right = st.columns([3, 2], gap="large")
+with st.container(key="halves"):
+    left, right = st.columns([3, 2], gap="large")
 with left:
     st.subheader("Next", anchor=False)
     for step in stand.next_steps:

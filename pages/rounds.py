@@ -122,7 +122,8 @@ def _kinds(counts: rounds.Counts) -> str:
 
 def draw() -> None:
     """The draw's settings with a live preview."""
-    left, right = st.columns([2, 3], gap="large")
+    with st.container(key="halves"):
+        left, right = st.columns([2, 3], gap="large")
     with left:
         spec = asked_for()
     with right:
@@ -184,7 +185,9 @@ def show(preview: Preview) -> None:
     """What the draw would take, and what it could show."""
     kinds = preview.counts
     tiles = {"Disagreements": kinds.disagreement, "Judged ties": kinds.judged_tie, "Identical": kinds.identical}
-    for column, (name, value) in zip(st.columns(3), tiles.items(), strict=True):
+    with st.container(key="tiles"):
+        columns = st.columns(len(tiles))
+    for column, (name, value) in zip(columns, tiles.items(), strict=True):
         column.metric(name, f"{value:,}", border=True)
     st.text(what_it_shows(preview))
     for note in preview.notes:

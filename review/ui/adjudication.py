@@ -116,7 +116,9 @@ def _show(this: Case) -> None:
         with st.expander("What a right answer says"):
             failure.said(pair.reference, "case_reference")
     outputs: tuple[Output, Output] = (pair.old, pair.new) if card.shown_first == "old" else (pair.new, pair.old)
-    for column, letter, output in zip(st.columns(2), "AB", outputs, strict=True):
+    with st.container(key="halves"):
+        columns = st.columns(2)
+    for column, letter, output in zip(columns, "AB", outputs, strict=True):
         with column, st.container(border=True):
             st.markdown(f"**Answer {letter}**")
             failure.answer(output.model_copy(update=_UNSHOWN).model_dump(exclude_none=True), f"case_{letter}")

@@ -30,8 +30,15 @@ ROLE_HELP: dict[Role, str] = {
 }
 _COOKIE = "review_actor"
 
-# Streamlit leaves a hand's breadth above a title; the first screen is worth more.
-_ROOM = "<style>.stMainBlockContainer { padding-top: 3.5rem; }</style>"
+# Streamlit leaves a hand's breadth above a title; the first screen is worth more. Columns inside a container whose key
+# begins with "tiles" or "halves" go below each other before their texts are cut.
+_ROOM = """<style>
+.stMainBlockContainer { padding-top: 3.5rem; }
+@media (max-width: 1100px) { .stMainBlockContainer { padding-left: 1.5rem; padding-right: 1.5rem; } }
+[class*="st-key-tiles"] [data-testid="stColumn"] { min-width: 9.5rem; }
+[class*="st-key-halves"] [data-testid="stColumn"] { min-width: 19rem; }
+[class*="st-key-halves"] [class*="st-key-tiles"] [data-testid="stColumn"] { min-width: 7.5rem; }
+</style>"""
 
 # A cookie outlives reloads and restarts of the server; Streamlit itself can only read one.
 _remember = component(
