@@ -144,5 +144,6 @@ def _lately(workspace: Workspace, drawn: list[RoundSummary], entries: list[flag.
     events += [Event(each.reported_at, f"{each.reported_by} flagged a failure") for each in entries[:_LATELY]]
     for day in counts.labelling_days(workspace.database, _LATELY):
         who = f"{day.reviewer} (simulated)" if day.simulated else day.reviewer
-        events.append(Event(day.when, f"{who} labelled {day.labels} pairs"))
+        noun = "pair" if day.labels == 1 else "pairs"
+        events.append(Event(day.when, f"{who} labelled {day.labels} {noun}"))
     return sorted(events, key=lambda event: event.when, reverse=True)[:_LATELY]
