@@ -36,7 +36,7 @@ _FORMULA = "=+-@\t\r'"
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _BATCH = 1000
 _BLOCK = 16 << 20
-_SLICE = 1 << 19
+_SLICE = 1 << 20
 
 
 class Row(NamedTuple):
@@ -123,17 +123,17 @@ def read_lines(path: Path, progress: Progress | None = None) -> Iterator[Lines]:
                 if not cut:
                     rest += block
                     continue
-                lines = _lines(first, rest + block[:cut])
+                lines = to_lines(first, rest + block[:cut])
                 yield lines
                 first, rest = first + len(lines.ends), block[cut:]
                 (progress or _silent)(file.tell(), total)
             if rest:
-                yield _lines(first, rest)
+                yield to_lines(first, rest)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror or type(error).__name__}).") from error
 
 
-def _lines(first: int, raw: bytes) -> Lines:
+def to_lines(first: int, raw: bytes) -> Lines:
     ends = np.flatnonzero(np.frombuffer(raw, dtype=np.uint8) == ord("\n")) + 1
     return Lines(first, raw, ends if raw.endswith(b"\n") else np.append(ends, len(raw)))
 

@@ -99,15 +99,15 @@ def _import_file(
     rejected: list[Rejected] = []
     read = new = present = 0
     with workspace.database.transaction() as cursor:
-        for batch in _staged(cursor, workspace.key, kind, path, options.names or {}, progress):
+        for batch in _checked(workspace.database.cursor(), workspace.key, kind, path, options.names or {}, progress):
             read += batch.read
-            known = staging.known(cursor, kind)
-            bad = [*batch.rejected, *_orphans(cursor, kind), *_contradictions(known, kind)]
+            known = staging.known(cursor, kind, batch.staged)
+            bad = [*batch.rejected, *_orphans(cursor, kind, batch.staged), *_contradictions(known, kind)]
             rejected += bad
             there = {each.line for each in known} - {each.line for each in bad}
-            staging.drop(cursor, [*(each.line for each in bad), *there])
             present += len(there)
-            new += staging.commit(cursor, kind, path.name, now)
+            good = staging.without(batch.staged, {*there, *(each.line for each in bad)})
+            new += staging.write(cursor, kind, good, path.name, now)
         rejected.sort(key=lambda each: each.line)
         if rejected and not options.skip_invalid:
             raise RejectedRecords(path.name, rejected, read)
@@ -115,33 +115,33 @@ def _import_file(
 
 
 class _Batch(NamedTuple):
-    """Some lines of a file, the good ones staged: how many were read, and the bad ones."""
+    """Some lines of a file: how many there were, the good ones as a table to be staged, and the bad ones."""
 
     read: int
+    staged: Any
     rejected: list[Rejected]
 
 
-def _staged(
+def _checked(
     cursor: staging.Cursor, key: bytes, kind: Kind, path: Path, names: Mapping[str, str], progress: Progress | None
 ) -> Iterator[_Batch]:
-    """Stage a file batch by batch. What DuckDB can check by itself does not pass through Python."""
-    if kind == "pairs" and not names and files.holds_lines(path):
-        for lines in files.read_lines(path, progress):
-            staging.begin(cursor, kind)
-            table = lines.table()
-            done = plain_pairs.stage(cursor, table, key) if table is not None else frozenset[int]()
-            rest = list(lines.rows(done))
-            yield _Batch(len(done) + len(rest), _stage(cursor, key, kind, rest, names))
+    """Check a file batch by batch. What DuckDB can check by itself does not pass through Python."""
+    if kind != "pairs" or names or not files.holds_lines(path):
+        for rows in _batches(files.read(path, progress), _BATCH):
+            yield check_rows(key, kind, rows, names)
         return
-    for rows in _batches(files.read(path, progress), _BATCH):
-        staging.begin(cursor, kind)
-        yield _Batch(len(rows), _stage(cursor, key, kind, rows, names))
+    for lines in files.read_lines(path, progress):
+        table = lines.table()
+        plain = plain_pairs.read(cursor, table, key) if table is not None else None
+        rest = lines.rows(without=frozenset[int]() if plain is None else frozenset(plain["line"].to_pylist()))
+        batch = check_rows(key, kind, rest, names)
+        if plain is not None:
+            batch = _Batch(batch.read + len(plain), staging.join(plain, batch.staged), batch.rejected)
+        yield batch
 
 
-def _stage(
-    cursor: staging.Cursor, key: bytes, kind: Kind, rows: Iterable[Row], names: Mapping[str, str]
-) -> list[Rejected]:
-    """Check rows by the types of the domain and stage the good ones; returns the bad ones."""
+def check_rows(key: bytes, kind: Kind, rows: Iterable[Row], names: Mapping[str, str]) -> _Batch:
+    """Check rows by the types of the domain, one by one."""
     lines: list[int] = []
     good: list[dict[str, Any]] = []
     bad: list[Rejected] = []
@@ -152,9 +152,7 @@ def _stage(
         else:
             lines.append(row.line)
             good.append(checked)
-    if good:
-        staging.stage(cursor, kind, lines, good)
-    return bad
+    return _Batch(len(good) + len(bad), staging.to_table(kind, lines, good), bad)
 
 
 def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
@@ -168,12 +166,12 @@ def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
         yield batch
 
 
-def _orphans(cursor: staging.Cursor, kind: Kind) -> list[Rejected]:
+def _orphans(cursor: staging.Cursor, kind: Kind, staged: Any) -> list[Rejected]:
     """Lines about pairs that are not there."""
     if kind == "pairs":
         return []
     reason = "names a pair that is not in the database. Import the pairs first."
-    return [Rejected(line, "pair_id", reason) for line in staging.orphans(cursor)]
+    return [Rejected(line, "pair_id", reason) for line in staging.orphans(cursor, staged)]
 
 
 def _contradictions(known: Iterable[staging.Known], kind: Kind) -> Iterator[Rejected]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from review.store import staging
 from review.store.staging import Cursor
 
 _PAIR = ("pair_id", "prompt_id", "task", "messages", "tools", "reference", "old", "new", "metadata")
@@ -25,23 +26,22 @@ _DEEPEST = 100
 _SPACE = r"\x09-\x0d\x1c-\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
 
 
-def stage(cursor: Cursor, chunk: Any, key: bytes) -> frozenset[int]:
-    """Stage the plain ones among the documents of a chunk.
+def read(cursor: Cursor, chunk: Any, key: bytes) -> Any:
+    """The plain ones among the documents of a chunk, ready to be staged.
 
     Args:
-        cursor: inside the import's transaction; its staging table is begun.
+        cursor: any.
         chunk: a pyarrow.Table with the columns `line` (int32) and `document` (text).
         key: derives ids that are missing.
 
     Returns:
-        The lines that were staged.
+        A pyarrow.Table as `staging.to_table` makes it, in no order.
     """
     cursor.register("chunk", chunk)
     try:
-        cursor.execute(_STAGE, _pads(key))
+        return cursor.sql(_PLAIN, params=_pads(key)).to_arrow_table().cast(staging.schema("pairs"))
     finally:
         cursor.unregister("chunk")
-    return frozenset(cursor.execute("SELECT line FROM staged").fetchnumpy()["line"].tolist())
 
 
 def _pads(key: bytes) -> dict[str, bytes]:
@@ -230,19 +230,18 @@ _BOTH = (
     f"json_normalize('{{\"messages\":' || {_FIELD['messages']} || ',\"new\":' || {_said('new')} "
     f"|| ',\"old\":' || {_said('old')} || ',\"tools\":null}}')"
 )
-_STAGE = f"""
-    INSERT INTO staged BY NAME
+_PLAIN = f"""
     WITH read AS (
         SELECT line, json_extract(document, {_paths(_PAIR)})::VARCHAR[] AS f, len(json_keys(document)) AS f_keys
         FROM chunk WHERE json_valid(document) AND NOT regexp_matches(document, {_LOOSE_COMMA})
-    ), opened AS (
+    ), opened AS MATERIALIZED (
         SELECT *, json_extract({_FIELD["old"]}, {_paths(_OUTPUT)})::VARCHAR[] AS old,
                json_extract({_FIELD["new"]}, {_paths(_OUTPUT)})::VARCHAR[] AS new,
                len(json_keys({_FIELD["old"]})) AS old_keys, len(json_keys({_FIELD["new"]})) AS new_keys
         FROM read
-    ), checked AS (
+    ), checked AS MATERIALIZED (
         SELECT *, coalesce({_VALID}, false) AS valid FROM opened
-    ), taken AS MATERIALIZED (
+    ), taken AS (
         SELECT * EXCLUDE (valid),
                coalesce(old[2]::JSON->>'$', '') AS old_text, coalesce(new[2]::JSON->>'$', '') AS new_text,
                coalesce(nullif(old[3], 'null'), '[]') AS old_calls, coalesce(nullif(new[3], 'null'), '[]') AS new_calls

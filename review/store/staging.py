@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 import duckdb
 import pyarrow
+import pyarrow.compute
 
 pa: Any = pyarrow  # it carries no types
 Kind = Literal["pairs", "verdicts", "labels"]
@@ -82,71 +84,82 @@ class Known(NamedTuple):
     stored: dict[str, Any]
 
 
-def begin(cursor: Cursor, kind: Kind) -> None:
-    """Make the empty staging table."""
-    table = TABLES[kind]
-    names = ", ".join(name for name, _ in table.columns)
-    cursor.execute("DROP TABLE IF EXISTS staged")
-    cursor.execute(f"CREATE TEMP TABLE staged AS SELECT 0 AS line, {names} FROM {table.name} LIMIT 0")  # noqa: S608 (names of ours)
+def to_table(kind: Kind, lines: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Rows as a pyarrow.Table to be staged; each row has a value for every column of the fact table."""
+    columns = [pa.array(lines, pa.int32())]
+    columns += [pa.array([row[name] for row in rows], kind_of) for name, kind_of in TABLES[kind].columns]
+    return pa.table(columns, schema(kind))
 
 
-def stage(cursor: Cursor, kind: Kind, lines: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Stage rows; each has a value for every column of the table."""
-    schema = pa.schema([("line", pa.int32()), *TABLES[kind].columns])
-    columns: list[list[Any]] = [list(lines)]
-    columns += [[row[name] for row in rows] for name, _ in TABLES[kind].columns]
-    batch = pa.table([pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)], schema)
-    cursor.register("batch", batch)
+def schema(kind: Kind) -> Any:
+    """The columns of a staged table: the line, then those of the fact table."""
+    return pa.schema([("line", pa.int32()), *TABLES[kind].columns])
+
+
+def join(one: Any, other: Any) -> Any:
+    """Two staged tables as one, in the order of the lines."""
+    return pa.concat_tables([one, other]).sort_by("line") if len(other) else one
+
+
+def without(staged: Any, lines: Collection[int]) -> Any:
+    """The staged table without some lines."""
+    if not lines:
+        return staged
+    compute: Any = pyarrow.compute
+    return staged.filter(compute.invert(compute.is_in(staged["line"], pa.array(lines, pa.int32()))))
+
+
+@contextmanager
+def _visible(cursor: Cursor, staged: Any) -> Generator[None]:
+    """Lets statements read the table as `staged`. It stays outside DuckDB, whose transaction would keep a copy."""
+    cursor.register("staged", staged)
     try:
-        cursor.execute("INSERT INTO staged BY NAME SELECT * FROM batch")
+        yield
     finally:
-        cursor.unregister("batch")
+        # An error has ended the transaction already, and DuckDB refuses everything until it is rolled back.
+        with suppress(duckdb.TransactionException):
+            cursor.unregister("staged")
 
 
-def orphans(cursor: Cursor) -> list[int]:
+def orphans(cursor: Cursor, staged: Any) -> list[int]:
     """Lines that speak of a pair that is not there."""
-    found = cursor.execute(
-        "SELECT line FROM staged WHERE pair_id NOT IN (SELECT pair_id FROM pair) ORDER BY line"
-    ).fetchall()
+    with _visible(cursor, staged):
+        found = cursor.execute("SELECT line FROM staged ANTI JOIN pair USING (pair_id) ORDER BY line").fetchall()
     return [row[0] for row in found]
 
 
-def known(cursor: Cursor, kind: Kind) -> list[Known]:
+def known(cursor: Cursor, kind: Kind, staged: Any) -> list[Known]:
     """Staged lines whose key stands in the table, or in an earlier staged line; a line may be met twice."""
     table = TABLES[kind]
     names = [name for name, _ in table.columns]
     keys = ", ".join(table.key)
-    # Reading the keys alone is quick, and most of the time it shows that there is nothing to compare.
-    found = cursor.execute(
-        f"SELECT (SELECT count(*) FROM staged SEMI JOIN {table.name} USING ({keys})), "  # noqa: S608 (names of ours)
-        f"(SELECT count(*) FROM staged) - (SELECT count(*) FROM (SELECT DISTINCT {keys} FROM staged))"
-    ).fetchone()
-    if found == (0, 0):
-        return []
     same = " AND ".join(f"s.{name} IS NOT DISTINCT FROM o.{name}" for name in names)
     matches = " AND ".join(f"s.{name} = o.{name}" for name in table.key)
     sides = ", ".join(f"CASE WHEN {same} THEN NULL ELSE {alias} END" for alias in ("s", "o"))
     # Names only of ours; values never enter the text of a statement.
-    rows = cursor.execute(
-        f"""
-        SELECT s.line, {same}, {sides} FROM staged s JOIN {table.name} o ON {matches}
-        UNION ALL
-        SELECT s.line, {same}, {sides} FROM staged s
-        JOIN (SELECT * FROM staged QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY line) = 1) o
-          ON {matches} AND s.line > o.line
-        ORDER BY 1
-        """  # noqa: S608
-    ).fetchall()
-    return [Known(line, bool(equal), staged or {}, stored or {}) for line, equal, staged, stored in rows]
+    with _visible(cursor, staged):
+        # Reading the keys alone is quick, and most of the time it shows that there is nothing to compare.
+        found = cursor.execute(
+            f"SELECT (SELECT count(*) FROM staged SEMI JOIN {table.name} USING ({keys})), "  # noqa: S608
+            f"(SELECT count(*) FROM staged) - (SELECT count(*) FROM (SELECT DISTINCT {keys} FROM staged))"
+        ).fetchall()
+        if found == [(0, 0)]:
+            return []
+        rows = cursor.execute(
+            f"""
+            SELECT s.line, {same}, {sides} FROM staged s JOIN {table.name} o ON {matches}
+            UNION ALL
+            SELECT s.line, {same}, {sides} FROM staged s
+            JOIN (SELECT * FROM staged QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY line) = 1) o
+              ON {matches} AND s.line > o.line
+            ORDER BY 1
+            """  # noqa: S608
+        ).fetchall()
+    return [Known(line, bool(equal), one or {}, other or {}) for line, equal, one, other in rows]
 
 
-def drop(cursor: Cursor, lines: Sequence[int]) -> None:
-    """Take lines out of the staging table."""
-    cursor.execute("DELETE FROM staged WHERE line IN (SELECT unnest($lines::INTEGER[]))", {"lines": list(lines)})
-
-
-def commit(cursor: Cursor, kind: Kind, source: str, now: datetime) -> int:
-    """Write what is staged; returns how many rows."""
+def write(cursor: Cursor, kind: Kind, staged: Any, source: str, now: datetime) -> int:
+    """Write what is staged into the fact table; returns how many rows."""
     table = TABLES[kind]
     names = ", ".join(name for name, _ in table.columns)
     added = {
@@ -155,9 +168,9 @@ def commit(cursor: Cursor, kind: Kind, source: str, now: datetime) -> int:
         "labels": "$source AS source, $now AS received_at",
     }[kind]
     values = {"now": now} if kind == "verdicts" else {"now": now, "source": source}
-    counted = cursor.execute(
-        f"INSERT INTO {table.name} BY NAME SELECT {names}, {added} FROM staged ORDER BY line",  # noqa: S608 (names of ours)
-        values,
-    ).fetchone()
-    cursor.execute("DROP TABLE staged")
-    return int(counted[0]) if counted else 0
+    with _visible(cursor, staged):
+        counted = cursor.execute(
+            f"INSERT INTO {table.name} BY NAME SELECT {names}, {added} FROM staged",  # noqa: S608
+            values,
+        ).fetchall()
+    return int(counted[0][0])

@@ -7,15 +7,16 @@ CREATE TABLE refused (reason VARCHAR);
 CREATE TABLE meta (key VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
 INSERT INTO meta VALUES ('database_id', uuid()::VARCHAR);
 
+-- The long texts are zstd: half the size of what DuckDB would choose, and a checkpoint in a third of the time.
 CREATE TABLE pair (
     pair_id            VARCHAR PRIMARY KEY,
-    prompt_id          VARCHAR NOT NULL,            -- the statistical cluster
+    prompt_id          VARCHAR NOT NULL,                      -- the statistical cluster
     task               VARCHAR,
-    messages           JSON NOT NULL,               -- OpenAI chat format
+    messages           JSON NOT NULL USING COMPRESSION zstd,  -- OpenAI chat format
     tools              JSON,
     reference          VARCHAR,
-    old                JSON NOT NULL,               -- domain.types.Output without its nulls
-    new                JSON NOT NULL,
+    old                JSON NOT NULL USING COMPRESSION zstd,  -- domain.types.Output without its nulls
+    new                JSON NOT NULL USING COMPRESSION zstd,
     metadata           JSON,
     identical          BOOLEAN NOT NULL,            -- same text after whitespace, same tool calls
     structured_differs BOOLEAN NOT NULL,            -- tool calls, correctness or finish reason differ
