@@ -113,7 +113,7 @@ def queue(workspace: Workspace, reviewer: str, round_id: str, want: int, now: da
     """
     cursor = workspace.database.cursor()
     row = store.read_round(cursor, round_id)
-    state = store.read_state(cursor, round_id)
+    state = store.snapshot(workspace.database, round_id)
     cards = open_cards(state, reviewer)[:want]
     if len(cards) < want and not state.ended and any(_offers(workspace, row, state, reviewer, 1, now)):
         cards = store.write(workspace.database, lambda cursor: _claim(workspace, cursor, row, reviewer, want, now))[
@@ -135,7 +135,7 @@ def shown(workspace: Workspace, reviewer: str, card_id: str, now: datetime) -> b
     if found is None:
         return False
     round_id, card = found
-    return card.occurrence > 0 or card.pair_id in held_by(store.read_state(cursor, round_id), reviewer)
+    return card.occurrence > 0 or card.pair_id in held_by(store.snapshot(workspace.database, round_id), reviewer)
 
 
 def renew(workspace: Workspace, reviewer: str, card_id: str, now: datetime) -> bool:
@@ -192,7 +192,7 @@ def recent(workspace: Workspace, reviewer: str, round_id: str, count: int = 5) -
     To correct, submit new answers with a new `label_id` and `supersedes` set to the old one.
     """
     cursor = workspace.database.cursor()
-    state = store.read_state(cursor, round_id)
+    state = store.snapshot(workspace.database, round_id)
     mine = [answer for answer in state.answers.values() if answer.reviewer == reviewer][::-1][:count]
     labels = store.read_labels(cursor, [answer.label_id for answer in mine])
     pairs = _pairs(workspace.database, cursor, [answer.pair_id for answer in mine])
@@ -229,7 +229,7 @@ def progress(workspace: Workspace, reviewer: str, round_id: str) -> Progress:
     """
     cursor = workspace.database.cursor()
     row = store.read_round(cursor, round_id)
-    state = store.read_state(cursor, round_id)
+    state = store.snapshot(workspace.database, round_id)
     outcomes = [answer.outcome for answer in state.answers.values() if answer.reviewer == reviewer]
     unanswered = waiting(state, reviewer)
     held = held_by(state, reviewer)
@@ -256,7 +256,7 @@ def summary(workspace: Workspace, reviewer: str, round_id: str) -> Summary:
     """
     cursor = workspace.database.cursor()
     store.read_round(cursor, round_id)
-    state = store.read_state(cursor, round_id)
+    state = store.snapshot(workspace.database, round_id)
     mine = [answer for answer in state.answers.values() if answer.reviewer == reviewer]
     labels = store.read_labels(cursor, [answer.label_id for answer in mine if answer.outcome != "skip"]).values()
     seconds = [label.seconds for label in labels if label.seconds is not None]

@@ -260,7 +260,7 @@ def sources(workspace: Workspace) -> list[str]:
 def list_rounds(workspace: Workspace) -> list[RoundSummary]:
     """All rounds, newest first, with progress."""
     cursor = workspace.database.cursor()
-    return [_summary(cursor, row) for row in store.read_rounds(cursor)]
+    return [_summary(workspace, cursor, row) for row in store.read_rounds(cursor)]
 
 
 def get(workspace: Workspace, round_id: str) -> RoundSummary:
@@ -270,7 +270,7 @@ def get(workspace: Workspace, round_id: str) -> RoundSummary:
         NotFound: there is no such round.
     """
     cursor = workspace.database.cursor()
-    return _summary(cursor, store.read_round(cursor, round_id))
+    return _summary(workspace, cursor, store.read_round(cursor, round_id))
 
 
 def progress(workspace: Workspace, round_id: str) -> RoundProgress:
@@ -281,7 +281,7 @@ def progress(workspace: Workspace, round_id: str) -> RoundProgress:
     """
     cursor = workspace.database.cursor()
     store.read_round(cursor, round_id)
-    return _progress(cursor, round_id)
+    return _progress(workspace, cursor, round_id)
 
 
 def seed_of(workspace: Workspace, round_id: str, viewer: str) -> int:
@@ -348,7 +348,7 @@ def repeat_rule(workspace: Workspace, row: RoundRow, reviewer: str) -> Callable[
 
 def _has_open(workspace: Workspace, cursor: store.Cursor, round_id: str, reviewer: str) -> bool:
     row = store.read_round(cursor, round_id)
-    return has_open(store.read_state(cursor, round_id), reviewer, repeat_rule(workspace, row, reviewer))
+    return has_open(store.snapshot(workspace.database, round_id), reviewer, repeat_rule(workspace, row, reviewer))
 
 
 def _plan(workspace: Workspace, spec: DrawSpec) -> _Plan:
@@ -458,7 +458,7 @@ def _leaks(workspace: Workspace, slots: Sequence[SlotRow]) -> tuple[Leak, ...]:
     return tuple(Leak(pair_id, word) for pair_id, word in found if word)
 
 
-def _summary(cursor: store.Cursor, row: RoundRow) -> RoundSummary:
+def _summary(workspace: Workspace, cursor: store.Cursor, row: RoundRow) -> RoundSummary:
     strata = tuple(
         DrawnStratum(s.stratum, s.kind, s.tasks, s.frame, s.drawn, s.drawn / s.frame)
         for s in store.read_strata(cursor, row.round_id)
@@ -477,12 +477,12 @@ def _summary(cursor: store.Cursor, row: RoundRow) -> RoundSummary:
         frame_hash=row.frame_hash,
         strata=strata,
         notes=row.notes,
-        progress=_progress(cursor, row.round_id),
+        progress=_progress(workspace, cursor, row.round_id),
     )
 
 
-def _progress(cursor: store.Cursor, round_id: str) -> RoundProgress:
-    state = store.read_state(cursor, round_id)
+def _progress(workspace: Workspace, cursor: store.Cursor, round_id: str) -> RoundProgress:
+    state = store.snapshot(workspace.database, round_id)
     outcomes = [answer.outcome for answer in state.answers.values()]
     people = sorted({answer.reviewer for answer in state.answers.values()})
     places = sum(slot.places for slot in state.slots)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import duckdb
 from duckdb import DuckDBPyConnection as Cursor
@@ -71,6 +72,11 @@ class SlotRow:
     places: int
 
 
+# A mark of the last write in this process, and what was read since: pages ask for one state many times.
+_last_write: WeakKeyDictionary[Database, object] = WeakKeyDictionary()
+_snapshots: WeakKeyDictionary[Database, dict[str, tuple[object, RoundState]]] = WeakKeyDictionary()
+
+
 def write(database: Database, work: Callable[[Cursor], T]) -> T:
     """Run `work` in a transaction; when a key was taken in between, look again and decide anew.
 
@@ -80,7 +86,9 @@ def write(database: Database, work: Callable[[Cursor], T]) -> T:
     for _ in range(_ATTEMPTS):
         try:
             with database.transaction() as cursor:
-                return work(cursor)
+                result = work(cursor)
+            _last_write[database] = object()
+            return result
         except (duckdb.ConstraintException, duckdb.TransactionException):
             continue
     raise Conflict("The database is busy with other writers; nothing was stored. Try again.")
@@ -219,50 +227,36 @@ def read_slots(cursor: Cursor, round_id: str) -> list[SlotRow]:
 
 def read_state(cursor: Cursor, round_id: str) -> RoundState:
     """Everything that decides who may label what in one round."""
-    slots = cursor.execute(
-        "SELECT pair_id, places FROM slot WHERE round_id = ? ORDER BY position", [round_id]
-    ).fetchall()
-    leases = cursor.execute(
-        """
-        SELECT l.pair_id, l.place, l.generation, l.reviewer, epoch_us(l.leased_at), e.ended_at IS NOT NULL
-        FROM lease l LEFT JOIN lease_end e USING (round_id, pair_id, place, generation)
-        WHERE l.round_id = ? ORDER BY l.generation
-        """,
-        [round_id],
-    ).fetchall()
-    completed = cursor.execute(
-        "SELECT pair_id, place, reviewer FROM completion WHERE round_id = ?", [round_id]
-    ).fetchall()
-    answers = cursor.execute(
-        """
-        SELECT pair_id, reviewer, occurrence, outcome, label_id, epoch_us(answered_at)
-        FROM answer WHERE round_id = ? ORDER BY answered_at
-        """,
-        [round_id],
-    ).fetchall()
-    cards = cursor.execute(
-        """
-        SELECT card_id, pair_id, reviewer, occurrence, shown_first, issued
-        FROM card WHERE round_id = ? ORDER BY issued
-        """,
-        [round_id],
-    ).fetchall()
-    shown = cursor.execute(
-        "SELECT reviewer, pair_id, epoch_us(max(shown_at)) FROM showing WHERE round_id = ? GROUP BY ALL", [round_id]
-    ).fetchall()
+
+    def rows(query: str) -> list[tuple[Any, ...]]:
+        return cursor.execute(query, [round_id]).fetchall()
+
+    # Small queries without joins, sorted here: a join of two small tables takes DuckDB longer than all of these.
+    slots = sorted(rows("SELECT position, pair_id, places FROM slot WHERE round_id = ?"))
+    leases = rows("SELECT generation, pair_id, place, reviewer, epoch_us(leased_at) FROM lease WHERE round_id = ?")
+    given_back = set(rows("SELECT pair_id, place, generation FROM lease_end WHERE round_id = ?"))
+    completed = rows("SELECT pair_id, place, reviewer FROM completion WHERE round_id = ?")
+    answers = rows(
+        "SELECT pair_id, reviewer, occurrence, outcome, label_id, epoch_us(answered_at) FROM answer WHERE round_id = ?"
+    )
+    cards = rows("SELECT card_id, pair_id, reviewer, occurrence, shown_first, issued FROM card WHERE round_id = ?")
+    shown = rows("SELECT reviewer, pair_id, epoch_us(max(shown_at)) FROM showing WHERE round_id = ? GROUP BY ALL")
     ended = cursor.execute("SELECT 1 FROM round_end WHERE round_id = ?", [round_id]).fetchone() is not None
     return RoundState(
-        slots=[Slot(*row) for row in slots],
+        slots=[Slot(pair_id, places) for _, pair_id, places in slots],
         # In order of generation, so the latest lease of a place stays.
         leases={
-            (pair, place): Lease(pair, place, n, who, _moment(at), over) for pair, place, n, who, at, over in leases
+            (pair_id, place): Lease(
+                pair_id, place, generation, who, _moment(since), (pair_id, place, generation) in given_back
+            )
+            for generation, pair_id, place, who, since in sorted(leases)
         },
         completed={(pair_id, place): reviewer for pair_id, place, reviewer in completed},
         answers={
             (pair, who, n): Answered(pair, who, n, outcome, label_id, _moment(at))
-            for pair, who, n, outcome, label_id, at in answers
+            for pair, who, n, outcome, label_id, at in sorted(answers, key=lambda row: row[5])
         },
-        cards={(row[1], row[2], row[3]): Issued(*row) for row in cards},
+        cards={(row[1], row[2], row[3]): Issued(*row) for row in sorted(cards, key=lambda row: row[5])},
         shown={(reviewer, pair_id): _moment(at) for reviewer, pair_id, at in shown},
         ended=ended,
     )
@@ -271,6 +265,16 @@ def read_state(cursor: Cursor, round_id: str) -> RoundState:
 def _moment(microseconds: int) -> datetime:
     """A moment from DuckDB as a number: its own conversion looks up the time zone anew for each value."""
     return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def snapshot(database: Database, round_id: str) -> RoundState:
+    """The state of a round for reading only, from memory where nothing was written since."""
+    mark = _last_write.get(database)  # before reading: a write in between makes the next reader look again
+    kept = _snapshots.setdefault(database, {})
+    known = kept.get(round_id)
+    if known is None or known[0] is not mark:
+        known = kept[round_id] = (mark, read_state(database.cursor(), round_id))
+    return known[1]
 
 
 def insert_card(cursor: Cursor, round_id: str, card: Issued, now: datetime) -> None:
