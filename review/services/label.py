@@ -116,9 +116,12 @@ def queue(workspace: Workspace, reviewer: str, round_id: str, want: int, now: da
     state = store.snapshot(workspace.database, round_id)
     cards = open_cards(state, reviewer)[:want]
     if len(cards) < want and not state.ended and any(_offers(workspace, row, state, reviewer, 1, now)):
-        cards = store.write(workspace.database, lambda cursor: _claim(workspace, cursor, row, reviewer, want, now))[
-            :want
-        ]
+        claimed = store.write(
+            workspace.database,
+            lambda cursor: _claim(workspace, cursor, row, reviewer, want, now),
+            changes=[round_id],
+        )
+        cards = claimed[:want]
     pairs = _pairs(workspace.database, cursor, [card.pair_id for card in cards])
     return [store.to_card(round_id, card, pairs[card.pair_id]) for card in cards]
 
@@ -148,7 +151,9 @@ def renew(workspace: Workspace, reviewer: str, card_id: str, now: datetime) -> b
     last = store.last_shown(cursor, round_id, card.pair_id, reviewer)
     if last is None or now - last >= _RENEW_AFTER:
         store.write(
-            workspace.database, lambda cursor: store.insert_showing(cursor, round_id, card.pair_id, reviewer, now)
+            workspace.database,
+            lambda cursor: store.insert_showing(cursor, round_id, card.pair_id, reviewer, now),
+            changes=[round_id],
         )
     return True
 
@@ -163,9 +168,13 @@ def submit(
     """
     receipts: list[Receipt] = []
     for part in _without_repeated_cards(answers):
+        states: dict[str, RoundState] = {}
         receipts += store.write(
             workspace.database,
-            lambda cursor, part=part: _store(workspace, cursor, reviewer, part, now, simulated=simulated),
+            lambda cursor, part=part, states=states: _store(
+                workspace, cursor, states, reviewer, part, now, simulated=simulated
+            ),
+            changes=states,
         )
     return receipts
 
@@ -173,17 +182,18 @@ def submit(
 def release(workspace: Workspace, reviewer: str, now: datetime, round_id: str | None = None) -> int:
     """Give back every pair the reviewer holds unanswered (in one round, or all); returns how many."""
 
+    rounds = [each for each in store.rounds_of(workspace.database.cursor(), reviewer) if round_id in (None, each)]
+
     def work(cursor: Cursor) -> int:
         given = 0
-        for each in store.rounds_of(cursor, reviewer):
-            if round_id in (None, each):
-                leases = held_by(store.read_state(cursor, each), reviewer).values()
-                for lease in leases:
-                    store.insert_lease_end(cursor, each, lease, now)
-                given += len(leases)
+        for each in rounds:
+            leases = held_by(store.read_state(cursor, each), reviewer).values()
+            for lease in leases:
+                store.insert_lease_end(cursor, each, lease, now)
+            given += len(leases)
         return given
 
-    return store.write(workspace.database, work)
+    return store.write(workspace.database, work, changes=rounds)
 
 
 def recent(workspace: Workspace, reviewer: str, round_id: str, count: int = 5) -> list[tuple[Card, Answers]]:
@@ -332,10 +342,20 @@ def _without_repeated_cards(answers: Sequence[Answers]) -> Iterator[list[Answers
 
 
 def _store(
-    workspace: Workspace, cursor: Cursor, reviewer: str, answers: Sequence[Answers], now: datetime, *, simulated: bool
+    workspace: Workspace,
+    cursor: Cursor,
+    states: dict[str, RoundState],
+    reviewer: str,
+    answers: Sequence[Answers],
+    now: datetime,
+    *,
+    simulated: bool,
 ) -> list[Receipt]:
-    """One transaction: each answer is stored, recognised, or refused with a reason."""
-    states: dict[str, RoundState] = {}
+    """One transaction: each answer is stored, recognised, or refused with a reason.
+
+    Fills `states` with the rounds it changes, anew at each attempt.
+    """
+    states.clear()
     receipts: list[Receipt] = []
     for answer in answers:
         owner = store.label_owner(cursor, answer.label_id)

@@ -259,8 +259,7 @@ def sources(workspace: Workspace) -> list[str]:
 
 def list_rounds(workspace: Workspace) -> list[RoundSummary]:
     """All rounds, newest first, with progress."""
-    cursor = workspace.database.cursor()
-    return [_summary(workspace, cursor, row) for row in store.read_rounds(cursor)]
+    return _summaries(workspace, store.read_rounds(workspace.database.cursor()))
 
 
 def get(workspace: Workspace, round_id: str) -> RoundSummary:
@@ -269,8 +268,7 @@ def get(workspace: Workspace, round_id: str) -> RoundSummary:
     Raises:
         NotFound: there is no such round.
     """
-    cursor = workspace.database.cursor()
-    return _summary(workspace, cursor, store.read_round(cursor, round_id))
+    return _summaries(workspace, [store.read_round(workspace.database.cursor(), round_id)])[0]
 
 
 def progress(workspace: Workspace, round_id: str) -> RoundProgress:
@@ -279,9 +277,7 @@ def progress(workspace: Workspace, round_id: str) -> RoundProgress:
     Raises:
         NotFound: there is no such round.
     """
-    cursor = workspace.database.cursor()
-    store.read_round(cursor, round_id)
-    return _progress(workspace, cursor, round_id)
+    return get(workspace, round_id).progress
 
 
 def seed_of(workspace: Workspace, round_id: str, viewer: str) -> int:
@@ -310,7 +306,7 @@ def end(workspace: Workspace, round_id: str, actor: str, now: datetime) -> None:
             raise Conflict("This round has ended already.")
         store.insert_round_end(cursor, round_id, actor, now)
 
-    store.write(workspace.database, work)
+    store.write(workspace.database, work, changes=[round_id])
 
 
 def has_open_slots(workspace: Workspace, reviewer: str, round_id: str | None = None) -> bool:
@@ -458,31 +454,41 @@ def _leaks(workspace: Workspace, slots: Sequence[SlotRow]) -> tuple[Leak, ...]:
     return tuple(Leak(pair_id, word) for pair_id, word in found if word)
 
 
-def _summary(workspace: Workspace, cursor: store.Cursor, row: RoundRow) -> RoundSummary:
-    strata = tuple(
-        DrawnStratum(s.stratum, s.kind, s.tasks, s.frame, s.drawn, s.drawn / s.frame)
-        for s in store.read_strata(cursor, row.round_id)
-    )
-    counts = Counts(row.identical, row.judged_tie, row.disagreement)
-    size = sum(stratum.drawn for stratum in strata)
+def _summaries(workspace: Workspace, rows: Sequence[RoundRow]) -> list[RoundSummary]:
+    """Rounds for a list, in a number of queries that does not grow with them."""
+    cursor = workspace.database.cursor()
+    ids = [row.round_id for row in rows]
+    strata = store.read_strata(cursor, ids)
+    seconds = store.median_seconds(cursor, ids)
+    return [
+        _summary(
+            row,
+            strata[row.round_id],
+            _progress(store.snapshot(workspace.database, row.round_id), seconds.get(row.round_id)),
+        )
+        for row in rows
+    ]
+
+
+def _summary(row: RoundRow, rows: Sequence[StratumRow], progress: RoundProgress) -> RoundSummary:
+    strata = tuple(DrawnStratum(s.stratum, s.kind, s.tasks, s.frame, s.drawn, s.drawn / s.frame) for s in rows)
     return RoundSummary(
         round_id=row.round_id,
         number=row.number,
         name=row.name,
-        size=size,
+        size=sum(stratum.drawn for stratum in strata),
         overlap=row.overlap,
         drawn_by=row.drawn_by,
         drawn_at=row.drawn_at,
-        counts=counts,
+        counts=Counts(row.identical, row.judged_tie, row.disagreement),
         frame_hash=row.frame_hash,
         strata=strata,
         notes=row.notes,
-        progress=_progress(workspace, cursor, row.round_id),
+        progress=progress,
     )
 
 
-def _progress(workspace: Workspace, cursor: store.Cursor, round_id: str) -> RoundProgress:
-    state = store.snapshot(workspace.database, round_id)
+def _progress(state: RoundState, median_seconds: float | None) -> RoundProgress:
     outcomes = [answer.outcome for answer in state.answers.values()]
     people = sorted({answer.reviewer for answer in state.answers.values()})
     places = sum(slot.places for slot in state.slots)
@@ -496,7 +502,7 @@ def _progress(workspace: Workspace, cursor: store.Cursor, round_id: str) -> Roun
             who: sum(a.reviewer == who and a.outcome != "skip" for a in state.answers.values()) for who in people
         },
         stuck=_stuck(state, people),
-        median_seconds=store.median_seconds(cursor, round_id, None),
+        median_seconds=median_seconds,
         state="finished" if done == places else "ended" if state.ended else "open",
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -72,13 +72,18 @@ class SlotRow:
     places: int
 
 
-# A mark of the last write in this process, and what was read since: pages ask for one state many times.
-_last_write: WeakKeyDictionary[Database, object] = WeakKeyDictionary()
+# A mark of each round's last write in this process, and what was read since: pages ask for one state many times.
+_last_write: WeakKeyDictionary[Database, dict[str, object]] = WeakKeyDictionary()
 _snapshots: WeakKeyDictionary[Database, dict[str, tuple[object, RoundState]]] = WeakKeyDictionary()
 
 
-def write(database: Database, work: Callable[[Cursor], T]) -> T:
+def write(database: Database, work: Callable[[Cursor], T], *, changes: Collection[str] = ()) -> T:
     """Run `work` in a transaction; when a key was taken in between, look again and decide anew.
+
+    Args:
+        database: where.
+        work: reads, decides and writes through the cursor it is given; runs again from the start after a conflict.
+        changes: the rounds whose state `work` changes; looked at after `work`, so that it may fill a set.
 
     Raises:
         Conflict: others were quicker every time.
@@ -87,7 +92,9 @@ def write(database: Database, work: Callable[[Cursor], T]) -> T:
         try:
             with database.transaction() as cursor:
                 result = work(cursor)
-            _last_write[database] = object()
+            marks = _last_write.setdefault(database, {})
+            for round_id in changes:
+                marks[round_id] = object()
             return result
         except (duckdb.ConstraintException, duckdb.TransactionException):
             continue
@@ -206,15 +213,19 @@ def read_rounds(cursor: Cursor) -> list[RoundRow]:
     return [_round(row) for row in cursor.execute(_ROUND + "ORDER BY number DESC").fetchall()]
 
 
-def read_strata(cursor: Cursor, round_id: str) -> list[StratumRow]:
-    """The strata of a round, largest frame first."""
+def read_strata(cursor: Cursor, round_ids: Sequence[str]) -> dict[str, list[StratumRow]]:
+    """The strata of the named rounds, largest frame first."""
     rows = cursor.execute(
-        "SELECT stratum, kind, tasks, frame, drawn FROM stratum WHERE round_id = ? ORDER BY kind, frame DESC, stratum",
-        [round_id],
+        """
+        SELECT round_id, stratum, kind, tasks, frame, drawn FROM stratum
+        WHERE round_id IN (SELECT unnest($ids::VARCHAR[])) ORDER BY kind, frame DESC, stratum
+        """,
+        {"ids": list(round_ids)},
     )
-    return [
-        StratumRow(stratum, kind, tuple(tasks), frame, drawn) for stratum, kind, tasks, frame, drawn in rows.fetchall()
-    ]
+    found: dict[str, list[StratumRow]] = {round_id: [] for round_id in round_ids}
+    for round_id, stratum, kind, tasks, frame, drawn in rows.fetchall():
+        found[round_id].append(StratumRow(stratum, kind, tuple(tasks), frame, drawn))
+    return found
 
 
 def read_slots(cursor: Cursor, round_id: str) -> list[SlotRow]:
@@ -269,7 +280,9 @@ def _moment(microseconds: int) -> datetime:
 
 def snapshot(database: Database, round_id: str) -> RoundState:
     """The state of a round for reading only, from memory where nothing was written since."""
-    mark = _last_write.get(database)  # before reading: a write in between makes the next reader look again
+    mark = _last_write.get(database, {}).get(
+        round_id
+    )  # before reading: a write in between makes the next reader look again
     kept = _snapshots.setdefault(database, {})
     known = kept.get(round_id)
     if known is None or known[0] is not mark:
@@ -396,16 +409,16 @@ def rounds_of(cursor: Cursor, reviewer: str) -> list[str]:
     return [row[0] for row in rows.fetchall()]
 
 
-def median_seconds(cursor: Cursor, round_id: str, reviewer: str | None) -> float | None:
-    """Median seconds a label of a round took, of one reviewer or of all."""
-    row = cursor.execute(
+def median_seconds(cursor: Cursor, round_ids: Sequence[str]) -> dict[str, float]:
+    """Median seconds that a label of each round took; rounds without any are absent."""
+    rows = cursor.execute(
         """
-        SELECT median(seconds) FROM label
-        WHERE round_id = $round AND kind = 'label' AND ($reviewer IS NULL OR reviewer = $reviewer)
+        SELECT round_id, median(seconds) FROM label
+        WHERE kind = 'label' AND seconds IS NOT NULL AND round_id IN (SELECT unnest($ids::VARCHAR[])) GROUP BY round_id
         """,
-        {"round": round_id, "reviewer": reviewer},
-    ).fetchone()
-    return None if row is None else row[0]
+        {"ids": list(round_ids)},
+    )
+    return dict(rows.fetchall())
 
 
 def round_labels(cursor: Cursor, round_id: str) -> list[Label]:
