@@ -6,6 +6,7 @@ import os
 import sys
 
 import streamlit as st
+from altair.utils.schemapi import disable_debug_mode
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -30,6 +31,8 @@ def run(port: int = 8501, *, open_browser: bool = True) -> None:
         DatabaseLocked: another process has the database open; found before the server starts.
     """
     shell.workspace()
+    # The tests check what our charts say against the schema; doing it at every visit is half of a chart page's time.
+    disable_debug_mode()
     sys.argv = [str(ROOT / "app.py")]  # Streamlit reads its configuration beside the launcher
     app.run(config={"server.port": port, "server.headless": not open_browser})
 
