@@ -193,9 +193,8 @@ def show(preview: Preview) -> None:
     for note in preview.notes:
         st.caption(plain(note))
     if preview.leaks:
-        with st.expander(
-            f"{len(preview.leaks)} answers in this draw name their own model or maker", icon=":material/visibility:"
-        ):
+        noun = "answer in this draw names its" if len(preview.leaks) == 1 else "answers in this draw name their"
+        with st.expander(f"{len(preview.leaks)} {noun} own model or maker", icon=":material/visibility:"):
             st.caption("Reviewers could tell the sides apart. Redact them before import, or accept it knowingly.")
             st.text("\n".join(f"{leak.pair_id}: {leak.word}" for leak in preview.leaks[:LEAKS_SHOWN]))
     st.altair_chart(strata_chart(preview.strata), key="preview_strata")

@@ -227,7 +227,8 @@ def draw(context: _Context, **asked: Any) -> None:
     for note in drawn.notes:
         click.echo(note, err=True)
     if drawn.leaks:
-        click.echo(f"{len(drawn.leaks)} answers name their own model; see the Rounds page.", err=True)
+        noun = "answer names its" if len(drawn.leaks) == 1 else "answers name their"
+        click.echo(f"{len(drawn.leaks)} {noun} own model or maker; see the Rounds page.", err=True)
     strata = [
         {"stratum": each.stratum, "frame": each.frame, "drawn": each.drawn, "pi": each.pi} for each in drawn.strata
     ]

@@ -89,7 +89,7 @@ def test_an_answer_that_names_its_model_is_pointed_out(workspace: Workspace, run
     file.write_text(json.dumps(record | {"new": {"content": "An assistant."}}))
     ingest.import_pairs(workspace, [file], now=NOW)
     page = view(run_page("rounds.py"), "draw")
-    assert any("1 answers in this draw name their own model" in each.label for each in page.expander)
+    assert any("1 answer in this draw names its own model" in each.label for each in page.expander)
 
 
 def test_the_seed_is_closed_to_somebody_with_open_pairs(
