@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import codecs
 import csv
+import functools
 import io
-import itertools
 import json
 import os
 import re
@@ -27,6 +27,7 @@ from review.errors import BadInput
 Kind = Literal["pairs", "verdicts", "labels"]
 Document = dict[str, Any]
 Progress = Callable[[int, int], None]
+CellKind = Literal["json", "number", "flag", "csv text", "text", "value"]
 
 _JSON_FIELDS = {"messages", "tools", "metadata", "old", "new", "categories_old", "categories_new"}
 _OUTPUT_JSON = {"tool_calls", "outcomes", "usage"}
@@ -35,8 +36,7 @@ _FLAGS = {"correct", "surplus", "simulated"}
 _FORMULA = "=+-@\t\r'"
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _BATCH = 1000
-_BLOCK = 16 << 20
-_SLICE = 1 << 20
+_BLOCK = 32 << 20
 
 
 class Row(NamedTuple):
@@ -89,10 +89,7 @@ class Lines(NamedTuple):
         except pa.ArrowInvalid:
             return None
         numbers = np.arange(self.first, self.first + len(self.ends), dtype=np.int32)
-        table = pa.table({"line": numbers, "document": documents})
-        # DuckDB works batch by batch: several keep all cores busy, small ones keep the memory of its JSON trees small.
-        cuts = [0, *(np.flatnonzero(np.diff(self.ends // _SLICE)) + 1).tolist(), len(self.ends)]
-        return pa.concat_tables([table.slice(start, end - start) for start, end in itertools.pairwise(cuts)])
+        return pa.table({"line": numbers, "document": documents})
 
     def rows(self, without: Collection[int]) -> Iterator[Row]:
         """The lines that are neither blank nor among `without`, parsed one by one."""
@@ -141,6 +138,139 @@ def to_lines(first: int, raw: bytes) -> Lines:
 def _require_file(path: Path) -> None:
     if not path.is_file():
         raise BadInput(f"{path}: {'is a folder' if path.is_dir() else 'there is no such file'}. Name a file.")
+
+
+class Columns(NamedTuple):
+    """Some rows of a CSV or Parquet file whose columns are all ours.
+
+    Attributes:
+        cells: a pyarrow.Table; its columns are `line` (the row's number), then `c0`, `c1`, … as `kinds` says.
+        kinds: of each column its name in the format and how to read it: JSON text, a number or a flag as text, text (in
+            CSV perhaps with our apostrophe), or a typed value.
+        parse: reads one row, given its number and its cells, by itself.
+    """
+
+    cells: Any
+    kinds: tuple[tuple[str, CellKind], ...]
+    parse: Callable[[int, list[Any]], Row]
+
+    def rows(self, without: Collection[int]) -> Iterator[Row]:
+        """The rows that are not among `without`, parsed one by one."""
+        left = [place for place, line in enumerate(self.cells["line"].to_pylist()) if line not in without]
+        columns = [column.to_pylist() for column in self.cells.take(_arrow().array(left, "int64")).columns]
+        for line, *cells in zip(*columns, strict=True):
+            yield self.parse(line, cells)
+
+
+class Doubtful(Exception):
+    """A file cannot be read column by column without doubt; read it row by row."""
+
+
+def read_columns(path: Path, progress: Progress | None = None) -> Iterator[Columns]:
+    """Pairs of a CSV or Parquet file, many rows at a time. Rows of a CSV file are numbered without regard to lines.
+
+    Raises:
+        BadInput: the file is missing or not what its suffix says.
+        Doubtful: it has columns that are not ours, or something that only reading row by row can judge.
+    """
+    _require_file(path)
+    try:
+        yield from (_csv_columns if path.suffix.lower() == ".csv" else _parquet_columns)(path, progress or _silent)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror or type(error).__name__}).") from error
+
+
+def _csv_columns(path: Path, progress: Progress) -> Iterator[Columns]:
+    import pyarrow.csv
+
+    reading = cast(Any, pyarrow.csv)
+    total, first = path.stat().st_size, 1
+    try:
+        with path.open("rb") as raw:
+            header = raw.readline().removeprefix(codecs.BOM_UTF8).decode("utf-8")
+            names = next(csv.reader([header], strict=True), list[str]())
+            kinds = _known(names, _cell_kind)
+            raw.seek(0)
+            batches = reading.open_csv(
+                raw,
+                read_options=reading.ReadOptions(block_size=_BLOCK),
+                parse_options=reading.ParseOptions(newlines_in_values=True),
+                convert_options=reading.ConvertOptions(
+                    column_types=dict.fromkeys(names, _arrow().string()), null_values=[""], strings_can_be_null=True
+                ),
+            )
+            for batch in batches:
+                yield _numbered(batch, first, kinds, functools.partial(_from_csv, names))
+                first += len(batch)
+                progress(min(raw.tell(), total), total)
+    except (_arrow().ArrowInvalid, csv.Error, UnicodeDecodeError) as error:
+        # Whatever it is, reading row by row names the line.
+        raise Doubtful from error
+
+
+def _parquet_columns(path: Path, progress: Progress) -> Iterator[Columns]:
+    file = _open_parquet(path)
+    schema, first = file.schema_arrow, 1
+    kinds = _known(schema.names, lambda name: _typed_kind(name, schema.field(name).type))
+    groups = [file.metadata.row_group(place) for place in range(file.metadata.num_row_groups)]
+    row_size = sum(group.total_byte_size for group in groups) // max(1, file.metadata.num_rows)
+    try:
+        for batch in file.iter_batches(batch_size=_BLOCK // max(64, row_size)):
+            yield _numbered(batch, first, kinds, functools.partial(_from_values, schema.names))
+            first += len(batch)
+            progress(first, file.metadata.num_rows)
+    except (_arrow().ArrowInvalid, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: is damaged after row {first - 1}.") from error
+
+
+def _known(names: list[str], kind: Callable[[str], CellKind | None]) -> tuple[tuple[str, CellKind], ...]:
+    """Names and kinds, if all are ours, each stands once, and no side is given twice: as a whole and in fields."""
+    whole = {name.partition(".")[0] for name in names if "." in name} & set(names)
+    kinds: list[CellKind | None] = [kind(name) for name in names if name in _PAIR_COLUMNS]
+    if whole or len(set(names)) < len(names) or len(kinds) < len(names) or None in kinds:
+        raise Doubtful
+    return tuple((name, each) for name, each in zip(names, kinds, strict=True) if each is not None)
+
+
+def _cell_kind(name: str) -> CellKind:
+    last = name.rsplit(".", 1)[-1]
+    if name in _JSON_FIELDS or ("." in name and last in _OUTPUT_JSON):
+        return "json"
+    return "number" if last in _NUMBERS else "flag" if last in _FLAGS else "csv text"
+
+
+def _typed_kind(name: str, kind: Any) -> CellKind | None:
+    types = _arrow().types
+    if types.is_string(kind) or types.is_large_string(kind):
+        return "json" if _cell_kind(name) == "json" else "text"
+    return "value" if _is_simple(kind) else None
+
+
+def _is_simple(kind: Any) -> bool:
+    """Whether DuckDB and Python write a value of this type as the same JSON."""
+    types = _arrow().types
+    if types.is_struct(kind):
+        return all(_is_simple(field.type) for field in kind)
+    if types.is_list(kind) or types.is_large_list(kind):
+        return _is_simple(kind.value_type)
+    text = types.is_string(kind) or types.is_large_string(kind)
+    return text or types.is_integer(kind) or types.is_float64(kind) or types.is_boolean(kind)
+
+
+def _numbered(
+    batch: Any, first: int, kinds: tuple[tuple[str, CellKind], ...], parse: Callable[[int, list[Any]], Row]
+) -> Columns:
+    lines = _arrow().array(np.arange(first, first + len(batch), dtype=np.int32))
+    names = ["line", *(f"c{place}" for place in range(len(kinds)))]
+    return Columns(_arrow().Table.from_arrays([lines, *batch.columns], names), kinds, parse)
+
+
+def _from_csv(header: list[str], line: int, cells: list[str | None]) -> Row:
+    return _from_cells(line, header, [cell or "" for cell in cells])
+
+
+def _from_values(names: list[str], line: int, values: list[Any]) -> Row:
+    return _from_record(line, dict(zip(names, values, strict=True)))
 
 
 def write(path: Path, kind: Kind | Literal["adversarial"], rows: Iterable[Document]) -> int:
@@ -306,13 +436,16 @@ def _parquet() -> Any:
     return pyarrow.parquet
 
 
-def _read_parquet(path: Path, progress: Progress) -> Iterator[Row]:
-    pa, pq = _arrow(), _parquet()
-
+def _open_parquet(path: Path) -> Any:
     try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
+        # A buffer makes it read a row group bit by bit instead of whole.
+        return _parquet().ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
+    except (_arrow().ArrowInvalid, OSError) as error:
         raise BadInput(f"{path}: is not a Parquet file.") from error
+
+
+def _read_parquet(path: Path, progress: Progress) -> Iterator[Row]:
+    pa, file = _arrow(), _open_parquet(path)
     number, total = 0, max(1, file.metadata.num_rows)
     try:
         for batch in file.iter_batches(batch_size=_BATCH):
@@ -331,8 +464,10 @@ def _from_record(number: int, record: Document) -> Row:
             continue
         is_json = name in _JSON_FIELDS or ("." in name and name.rsplit(".", 1)[-1] in _OUTPUT_JSON)
         try:
-            parsed = json.loads(value, parse_constant=_no_constant) if is_json and isinstance(value, str) else value
-            _put(document, name, _mended(_without_nulls(parsed)))
+            if is_json and isinstance(value, str):
+                _put(document, name, _mended(json.loads(value, parse_constant=_no_constant)))
+            else:
+                _put(document, name, _without_nulls(value))
         except (ValueError, RecursionError):
             return Row(number, None, f'"{_short(name)}" cannot be read as JSON.')
     return Row(number, document)
@@ -380,6 +515,9 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
         *("surplus", "simulated"),
     ),
 }
+
+
+_PAIR_COLUMNS = frozenset({*_COLUMNS["pairs"], "old", "new"})
 
 
 def _flat(kind: str, document: Document) -> Document:

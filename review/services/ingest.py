@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -96,13 +96,27 @@ def import_files(
 def _import_file(
     workspace: Workspace, kind: Kind, path: Path, now: datetime, options: Options, progress: Progress | None
 ) -> Imported:
+    names = options.names or {}
+    if kind == "pairs" and not names:
+        try:
+            return _write(workspace, kind, path, now, options, _many_at_a_time(workspace, path, progress))
+        except files.Doubtful:
+            pass  # nothing was written; what follows names each line
+    return _write(workspace, kind, path, now, options, _row_by_row(workspace.key, kind, path, names, progress))
+
+
+def _write(
+    workspace: Workspace, kind: Kind, path: Path, now: datetime, options: Options, batches: Iterator[Batch]
+) -> Imported:
     rejected: list[Rejected] = []
     read = new = present = 0
     with workspace.database.transaction() as cursor:
-        for batch in _checked(workspace.database.cursor(), workspace.key, kind, path, options.names or {}, progress):
+        for batch in batches:
             read += batch.read
             known = staging.known(cursor, kind, batch.staged)
             bad = [*batch.rejected, *_orphans(cursor, kind, batch.staged), *_contradictions(known, kind)]
+            if bad and not batch.lines_are_exact:
+                raise files.Doubtful
             rejected += bad
             there = {each.line for each in known} - {each.line for each in bad}
             present += len(there)
@@ -114,33 +128,47 @@ def _import_file(
     return Imported(read, new, present, tuple(rejected))
 
 
-class _Batch(NamedTuple):
-    """Some lines of a file: how many there were, the good ones as a table to be staged, and the bad ones."""
+class Batch(NamedTuple):
+    """Some rows of a file: how many there were, the good ones as a table to be staged, and the bad ones."""
 
     read: int
     staged: Any
     rejected: list[Rejected]
+    lines_are_exact: bool = True
 
 
-def _checked(
-    cursor: staging.Cursor, key: bytes, kind: Kind, path: Path, names: Mapping[str, str], progress: Progress | None
-) -> Iterator[_Batch]:
-    """Check a file batch by batch. What DuckDB can check by itself does not pass through Python."""
-    if kind != "pairs" or names or not files.holds_lines(path):
-        for rows in _batches(files.read(path, progress), _BATCH):
-            yield check_rows(key, kind, rows, names)
-        return
-    for lines in files.read_lines(path, progress):
-        table = lines.table()
-        plain = plain_pairs.read(cursor, table, key) if table is not None else None
-        rest = lines.rows(without=frozenset[int]() if plain is None else frozenset(plain["line"].to_pylist()))
-        batch = check_rows(key, kind, rest, names)
-        if plain is not None:
-            batch = _Batch(batch.read + len(plain), staging.join(plain, batch.staged), batch.rejected)
-        yield batch
+def _row_by_row(
+    key: bytes, kind: Kind, path: Path, names: Mapping[str, str], progress: Progress | None
+) -> Iterator[Batch]:
+    for rows in _batches(files.read(path, progress), _BATCH):
+        yield check_rows(key, kind, rows, names)
 
 
-def check_rows(key: bytes, kind: Kind, rows: Iterable[Row], names: Mapping[str, str]) -> _Batch:
+def _many_at_a_time(workspace: Workspace, path: Path, progress: Progress | None) -> Iterator[Batch]:
+    """Check a file of pairs. What DuckDB can check by itself does not pass through Python."""
+    # A cursor beside the transaction, because a transaction keeps the memory of its results.
+    cursor, key = workspace.database.cursor(), workspace.key
+    if files.holds_lines(path):
+        for lines in files.read_lines(path, progress):
+            yield _check_many(cursor, key, lines.table(), lines.rows)
+    else:
+        exact = path.suffix.lower() != ".csv"
+        for columns in files.read_columns(path, progress):
+            documents = plain_pairs.to_documents(cursor, columns.cells, columns.kinds)
+            yield _check_many(cursor, key, documents, columns.rows)._replace(lines_are_exact=exact)
+
+
+def _check_many(
+    cursor: staging.Cursor, key: bytes, documents: Any | None, rows: Callable[[Collection[int]], Iterator[Row]]
+) -> Batch:
+    if documents is None:
+        return check_rows(key, "pairs", rows(()), {})
+    plain = plain_pairs.read(cursor, documents, key)
+    rest = check_rows(key, "pairs", rows(frozenset(plain["line"].to_pylist())), {})
+    return Batch(len(plain) + rest.read, staging.join(plain, rest.staged), rest.rejected)
+
+
+def check_rows(key: bytes, kind: Kind, rows: Iterable[Row], names: Mapping[str, str]) -> Batch:
     """Check rows by the types of the domain, one by one."""
     lines: list[int] = []
     good: list[dict[str, Any]] = []
@@ -152,7 +180,7 @@ def check_rows(key: bytes, kind: Kind, rows: Iterable[Row], names: Mapping[str, 
         else:
             lines.append(row.line)
             good.append(checked)
-    return _Batch(len(good) + len(bad), staging.to_table(kind, lines, good), bad)
+    return Batch(len(good) + len(bad), staging.to_table(kind, lines, good), bad)
 
 
 def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:

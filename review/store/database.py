@@ -13,7 +13,7 @@ import duckdb
 
 from review.errors import DatabaseBroken, DatabaseLocked
 
-_HOLDER = re.compile(r"\(PID (\d+)\)")
+_HOLDER = re.compile(r"held in (?:.*/)?([^/]+) \(PID (\d+)\)")
 
 
 class Database:
@@ -23,7 +23,7 @@ class Database:
     reach no other file and no setting: an imported text can never become a path.
     """
 
-    def __init__(self, path: Path, *, memory_limit: str = "600MB") -> None:
+    def __init__(self, path: Path, *, memory_limit: str = "450MB") -> None:
         """Open or create `path` and bring its schema up to date.
 
         Raises:
@@ -73,7 +73,7 @@ def _explain(path: Path, error: duckdb.IOException) -> DatabaseLocked | Database
     text = str(error)
     if "lock" in text.lower():
         found = _HOLDER.search(text)
-        holder = f"process {found.group(1)}" if found else "another process"
+        holder = f"process {found.group(2)} ({found.group(1)})" if found else "another process"
         return DatabaseLocked(
             f"{path} is in use by {holder} (probably the running app). "
             "Stop that process, or do the same on its pages, then try again."

@@ -7,11 +7,20 @@ narrower than the authority's, never wider. A row that is staged is stored as `s
 from __future__ import annotations
 
 import hashlib
+import itertools
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.compute as _compute
 
 from review.store import staging
 from review.store.staging import Cursor
 
+pa: Any = pyarrow  # they carry no types
+compute: Any = _compute
+_SLICE = 1 << 20
 _PAIR = ("pair_id", "prompt_id", "task", "messages", "tools", "reference", "old", "new", "metadata")
 _OUTPUT = (
     *("model", "content", "tool_calls", "confidence", "correct", "outcomes"),
@@ -37,11 +46,68 @@ def read(cursor: Cursor, chunk: Any, key: bytes) -> Any:
     Returns:
         A pyarrow.Table as `staging.to_table` makes it, in no order.
     """
-    cursor.register("chunk", chunk)
+    cursor.register("chunk", _in_slices(chunk))
     try:
         return cursor.sql(_PLAIN, params=_pads(key)).to_arrow_table().cast(staging.schema("pairs"))
     finally:
         cursor.unregister("chunk")
+
+
+def to_documents(cursor: Cursor, cells: Any, kinds: Sequence[tuple[str, str]]) -> Any:
+    """Rows of columns as documents, for `read`; a row of which only Python can tell the document has NULL.
+
+    Args:
+        cursor: any.
+        cells: a pyarrow.Table with the columns `line`, `c0`, `c1`, …
+        kinds: of each column its name in the format, which must be one of ours, and its kind as in adapters.files.
+    """
+    members = [_member(name, kind, place) for place, (name, kind) in enumerate(kinds) if "." not in name]
+    for side in ("old", "new"):
+        fields = [
+            _member(name.removeprefix(side + "."), kind, place)
+            for place, (name, kind) in enumerate(kinds)
+            if name.startswith(side + ".")
+        ]
+        if fields:
+            members.append(f"',\"{side}\":' || {_braces(fields)}")
+    cursor.register("cells", cells)
+    try:
+        return cursor.sql(f"SELECT line, {_braces(members)} AS document FROM cells").to_arrow_table()  # noqa: S608 (names of ours)
+    finally:
+        cursor.unregister("cells")
+
+
+def _braces(members: list[str]) -> str:
+    """An object of members that each begin with a comma, or are empty where their cell is."""
+    return f"('{{' || ltrim({' || '.join(members)}, ',') || '}}')"
+
+
+def _member(name: str, kind: str, place: int) -> str:
+    """A cell as the member of an object, with its comma; NULL where only Python can tell what it is."""
+    cell = f"c{place}"
+    number = r"'-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?'"
+    as_text = f"to_json({cell})::VARCHAR"
+    value = {
+        "json": f"CASE WHEN json_valid({cell}) THEN {cell} END",
+        "number": f"CASE WHEN regexp_full_match({cell}, {number}) THEN {cell} END",
+        "flag": f"CASE WHEN lower({cell}) IN ('true', 'false') THEN lower({cell}) END",
+        # An apostrophe in front is our CSV's guard against formulas and its sign of an empty text.
+        "csv text": f"CASE WHEN starts_with({cell}, '''') THEN NULL ELSE {as_text} END",
+        "text": as_text,
+        "value": f"json_strip_nulls(to_json({cell}))::VARCHAR",
+    }[kind]
+    return f"CASE WHEN {cell} IS NULL THEN '' ELSE ',\"{name}\":' || {value} END"
+
+
+def _in_slices(chunk: Any) -> Any:
+    """The same rows in batches of about a megabyte.
+
+    DuckDB works batch by batch: several keep all cores busy, and small ones keep the memory of its JSON trees small.
+    """
+    lengths = compute.fill_null(compute.binary_length(chunk["document"]), 0)
+    ends = np.cumsum(lengths.to_numpy(), dtype=np.int64)
+    cuts = [0, *(np.flatnonzero(np.diff(ends // _SLICE)) + 1).tolist(), len(chunk)]
+    return pa.concat_tables([chunk.slice(start, end - start) for start, end in itertools.pairwise(cuts)])
 
 
 def _pads(key: bytes) -> dict[str, bytes]:

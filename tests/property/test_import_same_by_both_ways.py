@@ -1,4 +1,4 @@
-"""What DuckDB checks by itself and what the types of the domain check: the same pairs accepted, the same rows stored."""
+"""What DuckDB checks by itself and what the types check: the same pairs accepted, the same rows stored."""
 
 from __future__ import annotations
 
@@ -230,7 +230,8 @@ def test_ordinary_pairs_do_not_pass_through_python(cursor: duckdb.DuckDBPyConnec
         f'{{"pair_id": "a\\u0000b", {PLAIN}}}',
         '{"messages": [], "old": {"content": "a"}, "new": {"content": "b"}}',
         '{"messages": [{"role": "user", "content": "hi"}], "old": {"content": true}, "new": {"content": "b"}}',
-        '{"messages": [{"role": "user", "content": "hi"}], "old": {"content": "a", "confidence": 2}, "new": {"content": "b"}}',
+        '{"messages": [{"role": "user", "content": "hi"}], "old": {"content": "a"}, "new": {"content": "b", '
+        '"confidence": 2}}',
     ],
 )
 def test_whatever_is_in_doubt_is_left_to_the_types(cursor: duckdb.DuckDBPyConnection, document: str) -> None:
