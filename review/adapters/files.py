@@ -15,7 +15,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn, cast
 
@@ -47,26 +47,25 @@ class Row(NamedTuple):
     reason: str = ""
 
 
-def read(path: Path, progress: Progress | None = None) -> Iterator[Row]:
+def read(path: Path, progress: Progress | None = None, names: Mapping[str, str] | None = None) -> Iterator[Row]:
     """The records of a file, by its suffix: .jsonl (also .ndjson, .json with one record a line), .csv, .parquet.
 
     Args:
         path: the file.
         progress: told (bytes read, bytes in all) now and then.
+        names: our names of columns that are called otherwise in a CSV or Parquet file, and theirs.
 
     Raises:
         BadInput: the file is missing, unreadable, of an unknown kind, or not what its suffix says.
     """
-    readers = {".jsonl": _read_jsonl, ".ndjson": _read_jsonl, ".json": _read_jsonl, ".csv": _read_csv}
-    suffix = path.suffix.lower()
     _require_file(path)
+    ours = {theirs: name for name, theirs in (names or {}).items()}
     try:
-        if suffix == ".parquet":
-            yield from _read_parquet(path, progress or _silent)
-        elif suffix in readers:
-            yield from readers[suffix](path, progress or _silent)
+        if holds_lines(path):
+            yield from _read_jsonl(path, progress or _silent)
         else:
-            raise BadInput(f"{path}: the suffix {suffix!r} is not known. Accepted: .jsonl, .csv, .parquet.")
+            reader = _read_csv if path.suffix.lower() == ".csv" else _read_parquet
+            yield from reader(path, progress or _silent, ours)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror or type(error).__name__}).") from error
 
@@ -138,6 +137,8 @@ def to_lines(first: int, raw: bytes) -> Lines:
 def _require_file(path: Path) -> None:
     if not path.is_file():
         raise BadInput(f"{path}: {'is a folder' if path.is_dir() else 'there is no such file'}. Name a file.")
+    if not (holds_lines(path) or path.suffix.lower() in (".csv", ".parquet")):
+        raise BadInput(f"{path}: the suffix {path.suffix!r} is not known. Accepted: .jsonl, .csv, .parquet.")
 
 
 class Columns(NamedTuple):
@@ -324,6 +325,8 @@ def _parsed(number: int, line: bytes) -> Row:
     except RecursionError:
         return Row(number, None, "is nested too deeply.")
     except json.JSONDecodeError as error:
+        if number == 1 and line.lstrip().startswith(b"["):
+            return Row(number, None, "begins a JSON array. Write one record a line, as in: jq -c '.[]' FILE.")
         return Row(number, None, f"is not JSON ({error.msg.lower()} at character {error.colno}).")
     except ValueError:
         return Row(number, None, "is not JSON (a number is NaN, infinite or too long).")
@@ -347,7 +350,7 @@ def _mended(value: Any) -> Any:
     return value
 
 
-def _read_csv(path: Path, progress: Progress) -> Iterator[Row]:
+def _read_csv(path: Path, progress: Progress, ours: Mapping[str, str]) -> Iterator[Row]:
     csv.field_size_limit(sys.maxsize)
     total = path.stat().st_size
     with (
@@ -359,6 +362,7 @@ def _read_csv(path: Path, progress: Progress) -> Iterator[Row]:
             header = next(reader, None)
             if header is None:
                 return
+            header = [ours.get(name, name) for name in header]
             ended = reader.line_num
             for count, cells in enumerate(reader):
                 first, ended = ended + 1, reader.line_num
@@ -390,6 +394,8 @@ def _from_cells(line: int, header: list[str], cells: list[str]) -> Row:
 def _from_cell(name: str, cell: str) -> Any:
     """A cell's value by its column: JSON, number, true/false or text."""
     last = name.rsplit(".", 1)[-1]
+    if name == "messages" and not cell.lstrip().startswith(("[", "{")):
+        return cell  # a prompt; whether it may stand there is for others to say
     if name in _JSON_FIELDS or ("." in name and last in _OUTPUT_JSON):
         return _mended(json.loads(cell, parse_constant=_no_constant))
     if last in _NUMBERS:
@@ -444,14 +450,14 @@ def _open_parquet(path: Path) -> Any:
         raise BadInput(f"{path}: is not a Parquet file.") from error
 
 
-def _read_parquet(path: Path, progress: Progress) -> Iterator[Row]:
+def _read_parquet(path: Path, progress: Progress, ours: Mapping[str, str]) -> Iterator[Row]:
     pa, file = _arrow(), _open_parquet(path)
     number, total = 0, max(1, file.metadata.num_rows)
     try:
         for batch in file.iter_batches(batch_size=_BATCH):
             for record in batch.to_pylist():
                 number += 1
-                yield _from_record(number, cast(Document, record))
+                yield _from_record(number, {ours.get(name, name): value for name, value in record.items()})
             progress(number, total)
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: is damaged after row {number}.") from error

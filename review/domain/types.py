@@ -8,7 +8,7 @@ and `metadata`, which belong to the caller.
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
@@ -118,7 +118,7 @@ class Verdict(Record):
 
     pair_id: Identifier
     judge: Identifier
-    vote: int = Field(default=1, ge=1)
+    vote: int = Field(default=1, ge=1, le=1_000_000)
     shown_first: Side | None = None
     winner: Winner | None = None
     raw: str | None = None
@@ -152,7 +152,7 @@ class Label(Record):
     labelled_at: datetime | None = None
     label_id: Identifier | None = None
     round_id: Identifier | None = None
-    occurrence: int = Field(default=0, ge=0)
+    occurrence: int = Field(default=0, ge=0, le=1_000_000)
     shown_first: Side | None = None
     kind: LabelKind = "label"
     supersedes: Identifier | None = None
@@ -165,7 +165,15 @@ class Label(Record):
     def parse_time(cls, value: object) -> object:
         """Accept ISO 8601 text; a time without an offset is refused, because it names no moment."""
         if isinstance(value, str):
-            value = datetime.fromisoformat(value)
-        if isinstance(value, datetime) and value.tzinfo is None:
+            try:
+                value = datetime.fromisoformat(value)
+            except ValueError:
+                raise ValueError("a time is written as in 2026-03-01T14:02:11+00:00") from None
+        if not isinstance(value, datetime):
+            return value
+        if value.tzinfo is None:
             raise ValueError("a time needs an offset, as in 2026-03-01T14:02:11+00:00")
-        return value
+        try:
+            return value.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("a time lies in the years 1 to 9999") from None

@@ -9,12 +9,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from review.adapters import files
 from review.adapters.files import Document, Kind, Progress, Row
 from review.domain import identity, sameness
+from review.domain.complaint import explain
 from review.domain.types import Label, Output, Pair, Record, Verdict
 from review.errors import Rejected, RejectedRecords
 from review.services.workspace import Workspace
@@ -22,17 +22,9 @@ from review.store import plain_pairs, staging
 
 MODELS: dict[Kind, type[Record]] = {"pairs": Pair, "verdicts": Verdict, "labels": Label}
 _BATCH = 5000
-_TYPE_NAMES = {
-    "string_type": "text",
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "list_type": "a list",
-    "dict_type": "an object",
-    "model_type": "an object",
-    "model_attributes_type": "an object",
-    "datetime_type": "a time with an offset",
-}
+# Deeper documents would exhaust the stack of whoever reads them back; DuckDB's checks stop at a little less.
+_DEEPEST = 100
+_IDENTIFIERS = {name for model in MODELS.values() for name in model.model_fields if name.endswith("_id")} | {"task"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +48,7 @@ class Imported:
 @dataclass(frozen=True)
 class Options:
     """How to read: `skip_invalid` writes the good lines of a file that has bad ones; `names` maps our dotted field
-    names to the file's own."""
+    names to the file's own. A number renamed to an id becomes text, a text renamed to `messages` one user message."""
 
     skip_invalid: bool = False
     names: Mapping[str, str] | None = None
@@ -140,7 +132,7 @@ class Batch(NamedTuple):
 def _row_by_row(
     key: bytes, kind: Kind, path: Path, names: Mapping[str, str], progress: Progress | None
 ) -> Iterator[Batch]:
-    for rows in _batches(files.read(path, progress), _BATCH):
+    for rows in _batches(files.read(path, progress, names), _BATCH):
         yield check_rows(key, kind, rows, names)
 
 
@@ -227,16 +219,25 @@ def _check(key: bytes, kind: Kind, row: Row, names: Mapping[str, str]) -> dict[s
     """The table row of one line, or why there is none."""
     if row.document is None:
         return Rejected(row.line, "", row.reason)
+    if _is_deeper(row.document, _DEEPEST):
+        return Rejected(row.line, "", f"is nested more than {_DEEPEST} levels deep.")
     document = _renamed(row.document, names)
     try:
         return _ROWS[kind](key, document, MODELS[kind].model_validate(document))
     except ValidationError as error:
-        field, reason = _explain(error.errors(include_url=False)[0], document, MODELS[kind])
-        return Rejected(row.line, field, reason)
-    except RecursionError:
-        return Rejected(row.line, "", "is nested too deeply.")
+        return Rejected(row.line, *explain(error.errors(include_url=False), document, MODELS[kind]))
     except ValueError:  # json refuses an infinite number inside usage or metadata
         return Rejected(row.line, "", "has a number that is infinite.")
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    layer = [value]
+    for _ in range(levels + 1):
+        nested = [cast("dict[str, object] | list[object]", each) for each in layer if isinstance(each, dict | list)]
+        if not nested:
+            return False
+        layer = [inner for each in nested for inner in (each.values() if isinstance(each, dict) else each)]
+    return True
 
 
 def _pair_row(key: bytes, document: Document, record: Record) -> dict[str, Any]:
@@ -269,9 +270,9 @@ def _verdict_row(_key: bytes, _document: Document, record: Record) -> dict[str, 
     return record.model_dump()
 
 
-def _label_row(key: bytes, document: Document, record: Record) -> dict[str, Any]:
+def _label_row(key: bytes, _document: Document, record: Record) -> dict[str, Any]:
     row = record.model_dump()
-    return row | {"label_id": row["label_id"] or identity.label_id(key, document)}
+    return row | {"label_id": row["label_id"] or identity.label_id(key, record.model_dump(mode="json"))}
 
 
 _ROWS = {"pairs": _pair_row, "verdicts": _verdict_row, "labels": _label_row}
@@ -284,6 +285,11 @@ def _renamed(document: Document, names: Mapping[str, str]) -> Document:
     renamed = json.loads(json.dumps(document)) if any("." in each for each in names.values()) else dict(document)
     values = {ours: value for ours, theirs in names.items() if (value := _take(renamed, theirs)) is not None}
     for ours, value in values.items():
+        # Foreign files number their rows, and have a prompt where we have messages.
+        if ours in _IDENTIFIERS and isinstance(value, int):
+            value = str(value)
+        elif ours == "messages" and isinstance(value, str):
+            value = [{"role": "user", "content": value}]
         outer, dot, inner = ours.partition(".")
         if dot:
             nested = renamed.setdefault(outer, {})
@@ -306,46 +312,3 @@ def _take(document: Document, name: str) -> Any:
     if not nested:
         del document[outer]
     return value
-
-
-def _explain(error: ErrorDetails, document: Document, model: type[BaseModel]) -> tuple[str, str]:
-    """Field and reason of the first thing wrong with a record, without any of its texts."""
-    field = ".".join(str(part) for part in error["loc"])
-    parent = _at(document, error["loc"][:-1])
-    seen = f" (keys seen: {_names(parent)})" if isinstance(parent, dict) else ""
-    match error["type"]:
-        case "missing":
-            return field, f"is missing{seen}. Rename a field, or pass --map {field}=ITS_NAME."
-        case "extra_forbidden":
-            known = ", ".join(model.model_fields if len(error["loc"]) == 1 else Output.model_fields)
-            return _clean(field), f"is not a field of ours. Put it under metadata, or rename it (fields: {known})."
-        case "value_error" if "content" in str(error["msg"]):
-            inside = _at(document, error["loc"])
-            keys = f" (keys seen: {_names(inside)})" if isinstance(inside, dict) else ""
-            return f"{field}.content", f"is missing{keys}. Rename a field, or pass --map {field}.content=ITS_NAME."
-        case "literal_error":
-            accepted = error.get("ctx", {}).get("expected", "")
-            return field, f"is {_clean(repr(error['input']))}; accepted: {accepted}."
-        case kind if kind in _TYPE_NAMES:
-            return _clean(field), f"is a {type(error['input']).__name__}; it must be {_TYPE_NAMES[kind]}."
-        case _:
-            return _clean(field), f"{error['msg'].removeprefix('Value error, ')}."
-
-
-def _at(document: Any, place: Sequence[int | str]) -> Any:
-    for part in place:
-        try:
-            document = document[part]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return document
-
-
-def _names(document: Any) -> str:
-    names = [_clean(str(name)) for name in cast(Document, document)]
-    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "") if names else "none"
-
-
-def _clean(text: str) -> str:
-    """Foreign names and enum values in a message: printable and short."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text[:40])

@@ -30,7 +30,7 @@ _ROLES = "['\"system\"', '\"user\"', '\"assistant\"', '\"tool\"', '\"developer\"
 # DuckDB lets NaN, infinities and a comma before a closing bracket pass as JSON.
 _LOOSE_COMMA = r"',[ \t\r\n]*[\]}]'"
 _LOOSE_NUMBER = r"'NaN|Infinity|[eE][+-]?[0-9]{3}|[0-9]{300}'"
-_DEEPEST = 100
+_DEEPEST = 90
 # What str.split() takes for white space.
 _SPACE = r"\x09-\x0d\x1c-\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
 
