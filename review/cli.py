@@ -199,8 +199,8 @@ def export_(context: _Context, what: Any, round_id: str | None, target: Path) ->
     """Export what can be imported again without loss."""
     from review.services.export import export
 
-    with context.workspace() as workspace:
-        count = export(workspace, what, target, round_id=round_id)
+    with context.workspace() as workspace, _progress(f"{what} to {target.name}") as tell:
+        count = export(workspace, what, target, round_id=round_id, progress=tell)
     if str(target) != "-":
         context.print({"exported": count, "file": str(target)}, [f"{count} {what} written to {target}"])
 

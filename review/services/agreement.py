@@ -624,17 +624,13 @@ def _judge(facts: _Facts, judge: int, rules: Rules) -> JudgeAgreement:
     """One judge on every dimension it gave, and over orders."""
     votes = facts.votes
     verdicts = _verdicts(facts, judge)
-    given = [
-        name for name, answer in votes.answers.items() if bool(((votes.judge == judge) & (answer >= 0)).any())
-    ]
+    given = [name for name, answer in votes.answers.items() if bool(((votes.judge == judge) & (answer >= 0)).any())]
     return JudgeAgreement(
         judge=votes.judges[judge],
         preference=_comparison(facts, judge, "preference", rules),
         dimensions=tuple(_comparison(facts, judge, name, rules) for name in given),
         order=_order(facts, judge, verdicts, rules),
-        verdicts={
-            name: int((verdicts.verdict == code).sum()) for code, name in enumerate(VERDICTS) if code != ABSENT
-        },
+        verdicts={name: int((verdicts.verdict == code).sum()) for code, name in enumerate(VERDICTS) if code != ABSENT},
     )
 
 

@@ -33,8 +33,8 @@ def export(
     if round_id is not None:
         rounds.get(workspace, round_id)
     rows = _rows(workspace, kind, round_id)
-    if progress:
-        rows = _watched(rows, progress)
+    if progress and kind != "adversarial":
+        rows = _watched(rows, store.count(workspace.database, kind, round_id), progress)
     if str(path) == _STDOUT:
         return _print(rows)
     return files.write(path, kind, rows)
@@ -54,11 +54,11 @@ def _document(row: dict[str, Any]) -> Document:
     return {name: json.loads(value) if name in parsed else value for name, value in row.items() if value is not None}
 
 
-def _watched(rows: Iterable[Document], progress: Progress) -> Iterator[Document]:
+def _watched(rows: Iterable[Document], total: int, progress: Progress) -> Iterator[Document]:
     for done, row in enumerate(rows, start=1):
         yield row
         if done % 1000 == 0:
-            progress(done, 0)
+            progress(done, total)
 
 
 def _print(rows: Iterable[Document]) -> int:

@@ -285,11 +285,6 @@ def _renamed(document: Document, names: Mapping[str, str]) -> Document:
     renamed = json.loads(json.dumps(document)) if any("." in each for each in names.values()) else dict(document)
     values = {ours: value for ours, theirs in names.items() if (value := _take(renamed, theirs)) is not None}
     for ours, value in values.items():
-        # Foreign files number their rows, and have a prompt where we have messages.
-        if ours in _IDENTIFIERS and isinstance(value, int):
-            value = str(value)
-        elif ours == "messages" and isinstance(value, str):
-            value = [{"role": "user", "content": value}]
         outer, dot, inner = ours.partition(".")
         if dot:
             nested = renamed.setdefault(outer, {})
@@ -297,6 +292,13 @@ def _renamed(document: Document, names: Mapping[str, str]) -> Document:
                 renamed[outer] = {**cast(Document, nested), inner: value}
         else:
             renamed[ours] = value
+    # Foreign files number their rows, and have a prompt where we have messages.
+    for ours in names:
+        value = renamed.get(ours)
+        if ours in _IDENTIFIERS and isinstance(value, int):
+            renamed[ours] = str(value)
+        elif ours == "messages" and isinstance(value, str):
+            renamed[ours] = [{"role": "user", "content": value}]
     return renamed
 
 

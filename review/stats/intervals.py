@@ -116,9 +116,7 @@ def clustered_mean(values: Floats, clusters: Ints, level: float = 0.95) -> Resul
     return Estimate(mean, low, high, level, n, groups, method)
 
 
-def mean_limits(
-    values: Floats, mean: float, clusters: Ints, groups: int, level: float
-) -> tuple[float, float, str]:
+def mean_limits(values: Floats, mean: float, clusters: Ints, groups: int, level: float) -> tuple[float, float, str]:
     """Limits and method for a mean of values in [0, 1] from at least two clusters."""
     n = len(values)
     z = normal_quantile(level)

@@ -42,6 +42,12 @@ def records(database: Database, kind: Kind, round_id: str | None) -> Iterator[di
             yield dict(zip(names, row, strict=True))
 
 
+def count(database: Database, kind: Kind, round_id: str | None) -> int:
+    """How many records `records` yields."""
+    query = f"SELECT count(*) FROM ({_QUERIES[kind]})"  # noqa: S608 (a query of ours)
+    return database.cursor().execute(query, {"round": round_id}).fetchall()[0][0]
+
+
 def json_columns() -> frozenset[str]:
     """The columns whose text is JSON."""
     return frozenset(_JSON)
