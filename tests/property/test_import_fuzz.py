@@ -110,7 +110,8 @@ def attempt(workspace: Workspace, kind: Any, raw: bytes, suffix: str, skip: bool
         try:
             done = ingest.import_files(workspace, kind, [path], now=NOW, options=options)
         except ReviewError as error:
-            assert "\n" not in str(error)
+            message = str(error)
+            assert "\n" not in message
             assert counts(workspace) == before
             return
         assert done.read == done.new + done.present + len(done.rejected)
