@@ -58,7 +58,7 @@ def read(path: Path, progress: Progress | None = None, names: Mapping[str, str] 
     Raises:
         BadInput: the file is missing, unreadable, of an unknown kind, or not what its suffix says.
     """
-    _require_file(path)
+    require(path)
     ours = {theirs: name for name, theirs in (names or {}).items()}
     try:
         if holds_lines(path):
@@ -109,7 +109,7 @@ def read_lines(path: Path, progress: Progress | None = None) -> Iterator[Lines]:
     Raises:
         BadInput: the file is missing or unreadable.
     """
-    _require_file(path)
+    require(path)
     try:
         with path.open("rb") as file:
             total, first, rest = path.stat().st_size, 1, file.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
@@ -134,7 +134,12 @@ def to_lines(first: int, raw: bytes) -> Lines:
     return Lines(first, raw, ends if raw.endswith(b"\n") else np.append(ends, len(raw)))
 
 
-def _require_file(path: Path) -> None:
+def require(path: Path) -> None:
+    """Make sure that there is a file of a known kind.
+
+    Raises:
+        BadInput: there is not.
+    """
     if not path.is_file():
         raise BadInput(f"{path}: {'is a folder' if path.is_dir() else 'there is no such file'}. Name a file.")
     if not (holds_lines(path) or path.suffix.lower() in (".csv", ".parquet")):
@@ -174,7 +179,7 @@ def read_columns(path: Path, progress: Progress | None = None) -> Iterator[Colum
         BadInput: the file is missing or not what its suffix says.
         Doubtful: it has columns that are not ours, or something that only reading row by row can judge.
     """
-    _require_file(path)
+    require(path)
     try:
         yield from (_csv_columns if path.suffix.lower() == ".csv" else _parquet_columns)(path, progress or _silent)
     except OSError as error:
@@ -545,7 +550,8 @@ def _text(value: Any) -> Any:
 def _write_csv(path: Path, kind: str, rows: Iterable[Document]) -> int:
     count = 0
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        # By RFC 4180; and with this end a lone carriage return inside a cell is quoted too.
+        writer = csv.writer(file, lineterminator="\r\n")
         header: list[str] | None = None
         for document in rows:
             flat = _flat(kind, document)

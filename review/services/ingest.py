@@ -22,6 +22,8 @@ from review.store import plain_pairs, staging
 
 MODELS: dict[Kind, type[Record]] = {"pairs": Pair, "verdicts": Verdict, "labels": Label}
 _BATCH = 5000
+# Bytes. Preparing DuckDB's checks takes as long as checking so much row by row.
+SMALL = 1 << 18
 # Deeper documents would exhaust the stack of whoever reads them back; DuckDB's checks stop at a little less.
 _DEEPEST = 100
 _IDENTIFIERS = {name for model in MODELS.values() for name in model.model_fields if name.endswith("_id")} | {"task"}
@@ -89,7 +91,8 @@ def _import_file(
     workspace: Workspace, kind: Kind, path: Path, now: datetime, options: Options, progress: Progress | None
 ) -> Imported:
     names = options.names or {}
-    if kind == "pairs" and not names:
+    files.require(path)
+    if kind == "pairs" and not names and path.stat().st_size > SMALL:
         try:
             return _write(workspace, kind, path, now, options, _many_at_a_time(workspace, path, progress))
         except files.Doubtful:
@@ -246,20 +249,23 @@ def _pair_row(key: bytes, document: Document, record: Record) -> dict[str, Any]:
         "pair_id": pair.pair_id or identity.pair_id(key, document),
         "prompt_id": pair.prompt_id or identity.prompt_id(key, document),
         "task": pair.task,
-        "messages": _json([message.model_dump(exclude_unset=True) for message in pair.messages]),
+        # As they came in: the types let foreign keys pass here and change nothing.
+        "messages": _json(document["messages"]),
         "tools": _json(pair.tools),
         "reference": pair.reference,
-        "old": _output(pair.old),
-        "new": _output(pair.new),
+        "old": _output(pair.old, document["old"]),
+        "new": _output(pair.new, document["new"]),
         "metadata": _json(pair.metadata),
         "identical": sameness.identical(pair.old, pair.new),
         "structured_differs": sameness.structured_differs(pair.old, pair.new),
     }
 
 
-def _output(output: Output) -> str:
-    values = output.model_dump(exclude_unset=True)
-    return files.line_of({name: value for name, value in values.items() if value is not None})
+def _output(output: Output, document: Document) -> str:
+    values = output.model_dump(exclude={"tool_calls"}, exclude_none=True)
+    if output.tool_calls is not None:
+        values["tool_calls"] = document["tool_calls"]
+    return files.line_of({name: values[name] for name in Output.model_fields if name in values})
 
 
 def _json(value: Any) -> str | None:
