@@ -15,9 +15,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 from tests.__main__ import BROWSERS
+
+# A busy machine is slow, not wrong: what is awaited may take its time.
+expect.set_options(timeout=15_000)
 
 REVIEW = [sys.executable, "-m", "review.cli"]
 CHROMIUM_FLAGS = [
