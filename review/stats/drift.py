@@ -77,17 +77,18 @@ def normal_mixture_half_width(n: int, variance: float, rho: float, alpha: float 
 def normal_mixture_rho(variance: float, alpha: float = 0.05) -> float:
     """The rho that makes normal_mixture_half_width() smallest where the variance process is `variance`.
 
-    rho = v / (-W(-alpha^2 / e) - 1), W the lower real branch of Lambert's function: the derivative of the width set to 0.
-    A common approximation of it is v / (2 log(1/alpha) + log(1 + 2 log(1/alpha))).
+    With x = (v + rho) / rho the derivative is zero where x = 1 + 2 log(1/alpha) + log x. A common approximation is
+    rho = v / (2 log(1/alpha) + log(1 + 2 log(1/alpha))).
 
     Source: Howard et al. 2021, on tuning a mixture boundary.
     """
     if variance <= 0:
         raise ValueError(f"variance must be positive, got {variance}")
     _check_alpha(alpha)
-    from scipy.special import lambertw  # imported here: scipy takes longer to load than a page to draw
-
-    return variance / (-float(lambertw(-(alpha**2) / math.e, -1).real) - 1)
+    ratio = 1 - 2 * math.log(alpha)
+    for _ in range(100):  # a contraction by 1/ratio: no digit changes long before the last round
+        ratio = 1 - 2 * math.log(alpha) + math.log(ratio)
+    return variance / (ratio - 1)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The statistics that are looked at again and again: their promises hold at every look, and their limits are refused."""
+"""The statistics that are looked at again and again: their promises hold at every look; what cannot be is refused."""
 
 from __future__ import annotations
 
