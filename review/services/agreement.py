@@ -6,12 +6,21 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Literal, get_args
 
 import numpy as np
 
 from review.errors import BadInput, NotAllowed, NotFound
 from review.services import rounds
+from review.services.facts import (
+    BothBad,
+    Facts,
+    Rules,
+    Unit,
+    answer_codes,
+    compare_with_people,
+    joined_verdicts,
+    load_facts,
+)
 from review.services.workspace import Workspace
 from review.stats import raters
 from review.stats.agreement import (
@@ -28,86 +37,21 @@ from review.stats.consensus import (
     CONSISTENT,
     MIXED,
     SPLIT,
-    TIE,
     TO_FIRST,
     TO_SECOND,
     UNPARSABLE,
-    UNRESOLVED,
     VERDICTS,
     Inconsistent,
     JudgeVerdicts,
     Unparsable,
-    apply_rules,
-    combine_votes,
-    final_answers,
-    majority,
 )
 from review.stats.estimate import Estimate, NotEstimable, Result
-from review.stats.intervals import Bools, Ints, cluster_se, clustered_mean, compact
+from review.stats.intervals import Ints, cluster_se, clustered_mean, compact
 from review.store import agreement as store
-from review.store.agreement import DIMENSIONS, LabelRows, PairLine, PairStory, VoteRows
+from review.store.agreement import DIMENSIONS, PairLine, PairStory
 
-Unit = Literal["majority", "each"]
-BothBad = Literal["own", "tie"]
-
-BOTH_BAD = 3
-# What a judge's verdict can be beyond the four answers, in the order of the table's further columns.
-JUDGE_STATES = VERDICTS[3:6]
-PREFERENCE_SIZE = 4 + len(JUDGE_STATES)
 ORDERED = ("tone", "calibration_old", "calibration_new")
 NO_LABELS = "no pair has both a label of a person and a verdict of this judge"
-
-
-@dataclass(frozen=True)
-class Rules:
-    """The choices that move a headline. Every one is printed with the numbers.
-
-    Attributes:
-        unit: The people's final answer per pair (adjudicated, else the majority), or each label.
-        unparsable: A judge's unparsable verdict is a tie, is wrong whatever people say, or is left out.
-        inconsistent: A verdict that changes with the order is a state nobody can agree with, or a tie.
-        both_bad: People's "both bad" is an answer of its own, or a tie.
-        level: Confidence level of every interval.
-    """
-
-    unit: Unit = "majority"
-    unparsable: Unparsable = "tie"
-    inconsistent: Inconsistent = "own"
-    both_bad: BothBad = "own"
-    level: float = 0.95
-
-    def __post_init__(self) -> None:
-        kinds = {"unit": Unit, "unparsable": Unparsable, "inconsistent": Inconsistent, "both_bad": BothBad}
-        for name, kind in kinds.items():
-            value, legal = getattr(self, name), get_args(kind)
-            if value not in legal:
-                raise BadInput(f"{name} is {value!r}; it can be {', '.join(legal)}.")
-
-    def in_words(self) -> list[str]:
-        """The rules as sentences for people."""
-        return [
-            {
-                "majority": "One answer a pair: adjudicated, else the majority; pairs without either are left out.",
-                "each": "Each label counts by itself; adjudications do not.",
-            }[self.unit],
-            "A judge's votes in one order are joined by majority. Verdicts in both orders must be the same; "
-            + {
-                "own": "one that changes with the order agrees with nobody.",
-                "tie": "one that changes with the order counts as a tie.",
-            }[self.inconsistent],
-            {
-                "tie": "An unparsable verdict counts as a tie.",
-                "wrong": "An unparsable verdict counts as wrong.",
-                "dropped": "Unparsable verdicts are left out.",
-            }[self.unparsable]
-            + " Votes that split without a majority agree with nobody.",
-            {
-                "own": "“Both bad” is an answer of its own, which no judge gives.",
-                "tie": "“Both bad” counts as a tie.",
-            }[self.both_bad],
-            "Skips, hidden repeats, surplus labels, replaced labels and a person's older label of the same pair do not "
-            "count; between people, surplus labels do. Nothing is weighted: the numbers are about the labelled pairs.",
-        ]
 
 
 @dataclass(frozen=True)
@@ -340,7 +284,7 @@ def agreement(
         BadInput: A rule has no such value.
     """
     rules = Rules(unit, unparsable, inconsistent, both_bad)
-    facts = _facts(workspace, round_id)
+    facts = load_facts(workspace, round_id)
     return AgreementReport(
         rules=rules,
         round_id=round_id,
@@ -374,10 +318,10 @@ def pairs_behind(
         limit: At most so many pairs.
     """
     rules = rules or Rules()
-    facts = _facts(workspace, round_id)
+    facts = load_facts(workspace, round_id)
     if judge not in facts.votes.judges:
         raise NotFound(f"There is no judge {judge!r} here.")
-    compared = _compared(facts, facts.votes.judges.index(judge), dimension, rules)
+    compared = compare_with_people(facts, facts.votes.judges.index(judge), dimension, rules)
     names = (*DIMENSIONS[dimension], *compared.states)
     if human not in DIMENSIONS[dimension] or verdict not in names:
         raise BadInput(f"the matrix of {dimension} has no cell {human!r} by {verdict!r}; it has {', '.join(names)}.")
@@ -430,136 +374,9 @@ def require_sight(
         raise NotAllowed(f"You still have pairs to label in {where}; what the judge said opens when you are done.")
 
 
-@dataclass(frozen=True)
-class _Facts:
-    """Labels, votes and prompts as arrays, indexed by the pairs' row numbers."""
-
-    labels: LabelRows
-    votes: VoteRows
-    prompts: Ints
-    skips: int
-    superseded: int
-
-    def judged(self, judge: int) -> bool:
-        return bool((self.votes.judge == judge).any())
-
-    def first_showings(self) -> Bools:
-        """Labels that count between people."""
-        rows = self.labels
-        return ~rows.adjudication & ~rows.repeat & rows.latest & (rows.pair >= 0)
-
-    def counted(self) -> Bools:
-        """Labels that count for a rate."""
-        return self.first_showings() & ~self.labels.surplus
-
-    def labels_by_use(self) -> dict[str, int]:
-        """Every row of the label table by what became of it."""
-        rows = self.labels
-        known = rows.pair >= 0
-        label = ~rows.adjudication & known
-        return {
-            "counted": int(self.counted().sum()),
-            "of_them_simulated": int((self.counted() & rows.simulated).sum()),
-            "adjudications": int((rows.adjudication & known).sum()),
-            "surplus": int((self.first_showings() & rows.surplus).sum()),
-            "hidden_repeats": int((label & rows.repeat).sum()),
-            "older_of_the_same_person": int((label & ~rows.repeat & ~rows.latest).sum()),
-            "pair_not_imported": int((~known).sum()),
-            "skips": self.skips,
-            "replaced": self.superseded,
-        }
-
-
-def _facts(workspace: Workspace, round_id: str | None) -> _Facts:
-    cursor = workspace.database.cursor()
-    if round_id is not None and round_id not in store.round_names(cursor):
-        raise NotFound(f"There is no round {round_id!r}. See them with: review rounds")
-    skips, superseded = store.skipped_and_superseded(cursor, round_id)
-    return _Facts(
-        labels=store.label_rows(cursor, round_id),
-        votes=store.vote_rows(cursor, round_id),
-        prompts=store.prompts(cursor),
-        skips=skips,
-        superseded=superseded,
-    )
-
-
-@dataclass(frozen=True)
-class _Compared:
-    """A judge's and people's codes side by side, one element a pair (or label), with what was left out."""
-
-    pair: Ints
-    people: Ints
-    judge: Ints
-    states: tuple[str, ...]
-    excluded: dict[str, int]
-
-
-def _people_answers(facts: _Facts, dimension: str, rules: Rules) -> tuple[Ints, Ints, dict[str, int]]:
-    """Pairs, people's answers on them, and what was left out on the way."""
-    rows, size = facts.labels, len(DIMENSIONS[dimension])
-    answer = _answers(facts, dimension, rules)
-    counted = facts.counted()
-    given = counted & (answer >= 0)
-    excluded = {"not_answered": int((counted & (answer < 0)).sum())}
-    if rules.unit == "each":
-        pair, people = rows.pair[given], answer[given]
-    else:
-        pairs = len(facts.prompts)
-        votes = np.bincount(rows.pair[given] * size + answer[given], minlength=pairs * size).reshape(pairs, size)
-        adjudicated = np.full(pairs, UNRESOLVED, dtype=np.int64)
-        ruled = rows.adjudication & rows.latest & (rows.pair >= 0) & (answer >= 0)
-        adjudicated[rows.pair[ruled]] = answer[ruled]
-        final = final_answers(votes.astype(np.int64), adjudicated)
-        labelled = (votes.sum(axis=1) > 0) | (adjudicated != UNRESOLVED)
-        excluded["people_unresolved"] = int((labelled & (final == UNRESOLVED)).sum())
-        pair = np.flatnonzero(labelled & (final != UNRESOLVED))
-        people = final[pair]
-    if "cannot_tell" in DIMENSIONS[dimension]:
-        unclear = people == DIMENSIONS[dimension].index("cannot_tell")
-        excluded["people_cannot_tell"] = int(unclear.sum())
-        pair, people = pair[~unclear], people[~unclear]
-    return pair, people, excluded
-
-
-def _verdicts(facts: _Facts, judge: int) -> JudgeVerdicts:
-    """The judge's one verdict per pair, indexed by row number."""
-    votes, pairs = facts.votes, len(facts.prompts)
-    mine = votes.judge == judge
-    cells = (votes.pair[mine] * 3 + votes.shown_first[mine]) * 4 + votes.winner[mine]
-    return combine_votes(np.bincount(cells, minlength=pairs * 12).reshape(pairs, 3, 4).astype(np.int64))
-
-
-def _compared(facts: _Facts, judge: int, dimension: str, rules: Rules) -> _Compared:
-    """People's and a judge's answers on the pairs that have both, under the rules."""
-    pair, people, excluded = _people_answers(facts, dimension, rules)
-    if dimension == "preference":
-        raw = _verdicts(facts, judge).verdict
-        ruled, keep = apply_rules(raw, rules.unparsable, rules.inconsistent)
-        # People have a fourth answer, so the judge's states come one later in the common table.
-        code = np.where(ruled > TIE, ruled + 1, ruled)
-        excluded["no_verdict"] = int((raw[pair] == ABSENT).sum())
-        if rules.unparsable == "dropped":
-            excluded["unparsable"] = int((raw[pair] == UNPARSABLE).sum())
-        states = JUDGE_STATES
-    else:
-        votes, size = facts.votes, len(DIMENSIONS[dimension])
-        answer = votes.answers[dimension]
-        mine = (votes.judge == judge) & (answer >= 0)
-        pairs = len(facts.prompts)
-        counts = np.bincount(votes.pair[mine] * size + answer[mine], minlength=pairs * size).reshape(pairs, size)
-        named = majority(counts.astype(np.int64))
-        code = np.where(named == UNRESOLVED, size, named)
-        keep = counts.sum(axis=1) > 0
-        excluded["no_verdict"] = int((~keep[pair]).sum())
-        states = (VERDICTS[SPLIT],)
-    inside = keep[pair]
-    return _Compared(pair[inside], people[inside], code[pair[inside]], states, excluded)
-
-
-def _comparison(facts: _Facts, judge: int, dimension: str, rules: Rules) -> Comparison:
+def _comparison(facts: Facts, judge: int, dimension: str, rules: Rules) -> Comparison:
     """Every number about one judge on one dimension."""
-    compared = _compared(facts, judge, dimension, rules)
+    compared = compare_with_people(facts, judge, dimension, rules)
     people, verdict, answers = compared.people, compared.judge, DIMENSIONS[dimension]
     size = len(answers) + len(compared.states)
     clusters = compact(facts.prompts[compared.pair])
@@ -620,10 +437,10 @@ def _with(result: Result, excluded: Mapping[str, int]) -> Result:
     return replace(result, exclusions=dict(excluded)) if isinstance(result, Estimate) else result
 
 
-def _judge(facts: _Facts, judge: int, rules: Rules) -> JudgeAgreement:
+def _judge(facts: Facts, judge: int, rules: Rules) -> JudgeAgreement:
     """One judge on every dimension it gave, and over orders."""
     votes = facts.votes
-    verdicts = _verdicts(facts, judge)
+    verdicts = joined_verdicts(facts, judge)
     given = [name for name, answer in votes.answers.items() if bool(((votes.judge == judge) & (answer >= 0)).any())]
     return JudgeAgreement(
         judge=votes.judges[judge],
@@ -634,7 +451,7 @@ def _judge(facts: _Facts, judge: int, rules: Rules) -> JudgeAgreement:
     )
 
 
-def _order(facts: _Facts, judge: int, verdicts: JudgeVerdicts, rules: Rules) -> OrderEffect | NotEstimable:
+def _order(facts: Facts, judge: int, verdicts: JudgeVerdicts, rules: Rules) -> OrderEffect | NotEstimable:
     """What the order of the answers did, over the pairs that were judged in both."""
     votes = facts.votes
     mine = votes.judge == judge
@@ -659,7 +476,7 @@ def _order(facts: _Facts, judge: int, verdicts: JudgeVerdicts, rules: Rules) -> 
     )
 
 
-def _people(facts: _Facts, rules: Rules) -> PeopleAgreement:
+def _people(facts: Facts, rules: Rules) -> PeopleAgreement:
     """People among each other on the preference, and alpha on every other dimension they answered."""
     rows = facts.labels
     first = facts.first_showings()
@@ -683,17 +500,9 @@ def _people(facts: _Facts, rules: Rules) -> PeopleAgreement:
     )
 
 
-def _answers(facts: _Facts, dimension: str, rules: Rules) -> Ints:
-    """People's answer codes on a dimension after the rule for both bad."""
-    answer = facts.labels.answers[dimension].copy()
-    if dimension == "preference" and rules.both_bad == "tie":
-        answer[answer == BOTH_BAD] = TIE
-    return answer
-
-
-def _rating_counts(facts: _Facts, dimension: str, rules: Rules) -> tuple[Ints, Ints]:
+def _rating_counts(facts: Facts, dimension: str, rules: Rules) -> tuple[Ints, Ints]:
     """How many people gave each answer, shape (labelled pairs, answers), and those pairs' prompts."""
-    size, answer = len(DIMENSIONS[dimension]), _answers(facts, dimension, rules)
+    size, answer = len(DIMENSIONS[dimension]), answer_codes(facts, dimension, rules)
     given = facts.first_showings() & (answer >= 0)
     pairs = len(facts.prompts)
     cells = np.bincount(facts.labels.pair[given] * size + answer[given], minlength=pairs * size)
@@ -702,9 +511,9 @@ def _rating_counts(facts: _Facts, dimension: str, rules: Rules) -> tuple[Ints, I
     return counts[labelled], compact(facts.prompts[labelled])
 
 
-def _pairwise(facts: _Facts, present: Ints, rules: Rules) -> tuple[TwoPeople, ...]:
+def _pairwise(facts: Facts, present: Ints, rules: Rules) -> tuple[TwoPeople, ...]:
     """Every two people who labelled at least one pair both."""
-    rows, answer = facts.labels, _answers(facts, "preference", rules)
+    rows, answer = facts.labels, answer_codes(facts, "preference", rules)
     given = facts.first_showings() & (answer >= 0)
     grid = np.full((len(facts.prompts), len(rows.reviewers)), -1, dtype=np.int64)
     grid[rows.pair[given], rows.reviewer[given]] = answer[given]
