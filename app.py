@@ -8,12 +8,12 @@ import sys
 import streamlit as st
 from altair.utils.schemapi import disable_debug_mode
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from review import __version__
 from review.settings import ROOT
-from review.ui import shell
+from review.ui import card, shell
 
 
 async def health(_: Request) -> JSONResponse:
@@ -21,7 +21,19 @@ async def health(_: Request) -> JSONResponse:
     return JSONResponse({"status": "ok", "version": __version__, "pid": os.getpid()})
 
 
-app = st.App(ROOT / "review" / "ui" / "main.py", routes=[Route("/review/health", health)])
+async def asset(request: Request) -> Response:
+    """The review card's script and style sheet. Their address names their content, so browsers may keep them."""
+    found = card.asset(request.path_params["name"])
+    if found is None:
+        return Response(status_code=404)
+    content, kind = found
+    return Response(content, media_type=kind, headers={"cache-control": "public, max-age=31536000, immutable"})
+
+
+app = st.App(
+    ROOT / "review" / "ui" / "main.py",
+    routes=[Route("/review/health", health), Route(f"{card.ASSET_PATH}/{{name}}", asset)],
+)
 
 
 def run(port: int = 8501, *, open_browser: bool = True) -> None:

@@ -39,8 +39,9 @@ const KEPT_MESSAGES = 4;
 
 const cards = new WeakMap();
 
-export default function (component) {
+export default function (component, style) {
   const host = component.parentElement;
+  dress(host.getRootNode(), style);
   const data = component.data?.[0];
   if (!data) return undefined;
   let card = cards.get(host);
@@ -62,6 +63,16 @@ export default function (component) {
       if (cards.get(host) === mine) cards.delete(host);
     }
   }, 50);
+}
+
+// The style sheet, once a root.
+const sheets = new WeakMap();
+function dress(root, style) {
+  if (sheets.has(root)) return;
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(style);
+  root.adoptedStyleSheets = [...root.adoptedStyleSheets, sheet];
+  sheets.set(root, sheet);
 }
 
 // ---------------------------------------------------------------------------------------------------------- elements
@@ -346,7 +357,7 @@ class ReviewCard {
     this.cards = new Map(); // card id → card, in the server's order
     this.order = [];
     this.done = new Set(this.outbox.sorted().filter(([, e]) => e.type === "answers").map(([, e]) => e.item.card_id));
-    this.sheets = new Map(); // card id → prepared element
+    this.layers = new Map(); // card id → its prepared elements; the next one's lies in the stage already, laid out unseen
     this.history = [];
     this.current = null;
     this.form = emptyForm();
@@ -473,7 +484,11 @@ class ReviewCard {
       const shown = this.current && this.current.card_id === id;
       if (this.done.has(id) || (!listed.has(id) && !shown)) this.cards.delete(id);
     }
-    for (const id of [...this.sheets.keys()]) if (!this.cards.has(id)) this.sheets.delete(id);
+    for (const [id, layer] of [...this.layers]) {
+      if (this.cards.has(id)) continue;
+      this.layers.delete(id);
+      layer.remove();
+    }
   }
 
   upcoming() {
@@ -567,13 +582,12 @@ class ReviewCard {
     this.form = form;
     this.clockStart = document.hidden ? null : performance.now();
     this.root.dataset.state = this.editing === null ? "label" : "correct";
-    let sheet = this.sheets.get(card.card_id);
-    if (!sheet) sheet = this.sheet(card);
-    this.sheets.delete(card.card_id);
+    const layer = this.layers.get(card.card_id) ?? this.layer(card);
+    this.layers.delete(card.card_id);
     // Back to the top before the new text is there: asking afterwards would lay it out twice.
     if (this.stage.scrollTop) this.stage.scrollTop = 0;
     if (this.panel.scrollTop) this.panel.scrollTop = 0;
-    this.stage.replaceChildren(sheet);
+    this.show(layer);
     this.taskLabel.textContent = visible(card.task ?? "");
     this.taskLabel.hidden = !card.task;
     this.banner.hidden = this.editing === null;
@@ -585,16 +599,29 @@ class ReviewCard {
     this.focusStop();
   }
 
-  // Make the following pair's elements while the reviewer reads this one.
+  // Put one pair in sight. What lies ahead stays where it is: an element that moves is laid out anew.
+  show(layer) {
+    for (const other of [...this.stage.children]) if (other !== layer && !other.classList.contains("ahead")) other.remove();
+    layer.classList.remove("ahead");
+    layer.inert = false;
+    if (layer.parentNode !== this.stage) this.stage.prepend(layer);
+  }
+
+  // Make and lay out the following pair while the reviewer reads this one: the layout is most of what a key press costs.
   prepare() {
     clearTimeout(this.preparing);
     this.preparing = setTimeout(() => {
-      for (const id of this.upcoming().slice(0, 3)) {
-        if (this.sheets.has(id) || (this.current && this.current.card_id === id)) continue;
-        this.sheets.set(id, this.sheet(this.cards.get(id)));
-        if (this.sheets.size < 2) this.prepare();
-        return;
+      const ahead = this.upcoming().filter((id) => !this.current || this.current.card_id !== id).slice(0, 2);
+      const missing = ahead.find((id) => !this.layers.has(id));
+      if (missing !== undefined) this.layers.set(missing, this.layer(this.cards.get(missing)));
+      const next = this.layers.get(ahead[0]);
+      if (next && this.current && next.parentNode !== this.stage) {
+        for (const other of this.stage.querySelectorAll(":scope > .ahead")) other.remove();
+        next.classList.add("ahead");
+        next.inert = true;
+        this.stage.append(next);
       }
+      if (missing !== undefined) this.prepare();
     }, 30);
   }
 
@@ -920,7 +947,8 @@ class ReviewCard {
   }
 
   toggleFolds() {
-    const folds = [...this.stage.querySelectorAll(".answers .foldable, .prompt .foldable, .earlier")];
+    const shown = ":scope > .layer:not(.ahead)";
+    const folds = [...this.stage.querySelectorAll(`${shown} .answers .foldable, ${shown} .prompt .foldable, ${shown} .earlier`)];
     const closed = folds.filter((each) => each.classList.contains("folded"));
     for (const each of closed.length ? closed : folds) each.querySelector(":scope > .fold").click();
     if (!folds.length) this.hint("Nothing is folded here.");
@@ -1389,6 +1417,10 @@ class ReviewCard {
       ...(summary.next ?? []).map((line) => el("p", {}, visible(line))),
       el("p", { class: "quiet" }, key("u"), " reopens your last label."),
     );
+  }
+
+  layer(card) {
+    return el("div", { class: "layer" }, this.sheet(card));
   }
 
   // The reading side of one pair.

@@ -31,10 +31,15 @@ REPLY_CHARS = 600_000
 MARK_FROM = 0.4
 
 _FOLDER = Path(__file__).parent
+# Streamlit sends a component's whole script and style sheet with every answer; so it gets a line that fetches them once.
+_ASSETS = {name: (_FOLDER / name).read_text(encoding="utf-8") for name in ("card.js", "card.css")}
+_VERSION = hashlib.sha256("".join(_ASSETS.values()).encode()).hexdigest()[:12]
+ASSET_PATH = "/review/assets"
 _mount = component(
     "review_card",
-    js=(_FOLDER / "card.js").read_text(encoding="utf-8"),
-    css=(_FOLDER / "card.css").read_text(encoding="utf-8"),
+    js=f"""const at = (name) => `${{location.origin}}{ASSET_PATH}/${{name}}?{_VERSION}`;
+        const [card, style] = await Promise.all([import(at("card.js")), fetch(at("card.css")).then((sent) => sent.text())]);
+        export default (component) => card.default(component, style);""",
 )
 # The card needs the room that Streamlit leaves around a page.
 _ROOM = """<style>
@@ -44,6 +49,12 @@ _ROOM = """<style>
 .stAppHeader button { pointer-events: auto; }
 .stStatusWidget { display: none; }
 </style>"""
+
+
+def asset(name: str) -> tuple[str, str] | None:
+    """The card's script or style sheet with its media type, for the route below ASSET_PATH; None for any other name."""
+    kind = {"card.js": "text/javascript", "card.css": "text/css"}.get(name)
+    return (_ASSETS[name], kind) if kind else None
 
 
 class FlagItem(BaseModel):

@@ -62,7 +62,7 @@ def _json(value: object) -> str | None:
 
 def at_card(page: Page) -> Page:
     """Wait until a pair is in sight."""
-    page.locator(".card[data-state=label] .answers").wait_for(timeout=20_000)
+    page.locator(".card[data-state=label] .layer:not(.ahead) .answers").wait_for(timeout=20_000)
     return page
 
 
@@ -82,7 +82,7 @@ def saved(page: Page, timeout: float = 15_000) -> None:
 
 
 def answers_text(page: Page) -> str:
-    return page.locator(".answers").inner_text()
+    return page.locator(".layer:not(.ahead) .answers").inner_text()
 
 
 def done(page: Page) -> int:

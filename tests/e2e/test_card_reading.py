@@ -55,7 +55,7 @@ def until(page: Page, selector: str) -> None:
     """Skip pairs until one has what `selector` finds."""
     for _ in PAIRS:
         at_card(page)
-        if page.locator(selector).count():
+        if page.locator(f".layer:not(.ahead) {selector}").count():
             return
         press(page, ["s", "Enter"])
     raise AssertionError(f"no pair has {selector}")
@@ -64,8 +64,8 @@ def until(page: Page, selector: str) -> None:
 def test_thirty_thousand_words_fold_and_unfold_without_a_long_frame(server: Server, visit: Visit) -> None:
     page = visit(server, "/label", name="Lena")
     until(page, ".answer .foldable")
-    assert len(page.locator(".answer.left .text").inner_text()) < 10_000
-    expect(page.locator(".answer.left .fold")).to_have_text("Show all 30,000 words")
+    assert len(page.locator(".layer:not(.ahead) .answer.left .text").inner_text()) < 10_000
+    expect(page.locator(".layer:not(.ahead) .answer.left .fold")).to_have_text("Show all 30,000 words")
     page.evaluate(
         """() => { window.longest = 0; let last = performance.now();
              const step = (now) => { window.longest = Math.max(window.longest, now - last); last = now;
@@ -73,12 +73,12 @@ def test_thirty_thousand_words_fold_and_unfold_without_a_long_frame(server: Serv
              requestAnimationFrame((now) => { last = now; step(now); }); }"""
     )
     press(page, ["v"])
-    expect(page.locator(".answer.left .text")).to_contain_text(f"word{WORDS - 1}", timeout=10_000)
-    expect(page.locator(".answer.right .text")).to_contain_text(f"word{WORDS - 1}")
-    expect(page.locator(".answers mark")).to_have_count(2)
+    expect(page.locator(".layer:not(.ahead) .answer.left .text")).to_contain_text(f"word{WORDS - 1}", timeout=10_000)
+    expect(page.locator(".layer:not(.ahead) .answer.right .text")).to_contain_text(f"word{WORDS - 1}")
+    expect(page.locator(".layer:not(.ahead) .answers mark")).to_have_count(2)
     assert page.evaluate("() => window.longest") < 400  # also on a busy machine; usually under 50 ms
     press(page, ["v"])
-    expect(page.locator(".answer.left .text")).not_to_contain_text(f"word{WORDS - 1}")
+    expect(page.locator(".layer:not(.ahead) .answer.left .text")).not_to_contain_text(f"word{WORDS - 1}")
 
 
 def test_differences_are_marked_and_d_hides_them(server: Server, visit: Visit) -> None:
@@ -104,9 +104,9 @@ def test_tool_calls_stand_side_by_side_with_differing_values_marked(server: Serv
 def test_earlier_turns_fold_and_the_last_ones_stay_in_sight(server: Server, visit: Visit) -> None:
     page = visit(server, "/label", name="Ona")
     until(page, ".earlier")
-    expect(page.locator(".prompt .message")).to_have_count(4)
+    expect(page.locator(".layer:not(.ahead) .prompt .message")).to_have_count(4)
     page.get_by_role("button", name="8 earlier messages").click()
-    expect(page.locator(".prompt .message")).to_have_count(12)
+    expect(page.locator(".layer:not(.ahead) .prompt .message")).to_have_count(12)
 
 
 def test_the_sheet_of_keys_opens_and_closes_and_lists_the_categories(server: Server, visit: Visit) -> None:
@@ -123,7 +123,7 @@ def test_the_sheet_of_keys_opens_and_closes_and_lists_the_categories(server: Ser
 @pytest.mark.parametrize("width", [1400, 1000, 850, 420])
 def test_every_row_is_in_the_window_and_nothing_sticks_out(server: Server, visit: Visit, width: int) -> None:
     page = at_card(visit(server, "/label", name=f"Wide{width}", width=width))
-    left, right = (page.locator(f".answer.{side}").bounding_box() for side in ("left", "right"))
+    left, right = (page.locator(f".layer:not(.ahead) .answer.{side}").bounding_box() for side in ("left", "right"))
     assert left is not None
     assert right is not None
     assert (left["y"] == right["y"]) == (width >= 900)

@@ -76,7 +76,7 @@ def shown(row: dict[str, object]) -> dict[str, object]:
 
 def test_a_flag_names_the_failing_side_and_joins_the_adversarial_set(server: Server, visit: Visit) -> None:
     page = at_card(visit(server, "/label", name="Flo"))
-    text = page.locator(".answer.right .text").inner_text()
+    text = page.locator(".layer:not(.ahead) .answer.right .text").inner_text()
     press(page, ["f", "3", "i"])
     page.keyboard.type("It says that it does not know. 1 2 3 s u d")
     press(page, ["Control+Enter"])
