@@ -302,21 +302,51 @@ def agreement(context: _Context, **asked: Any) -> None:
 def _agreement_lines(document: dict[str, Any]) -> list[str]:
     """The numbers of the report as a short table for the terminal."""
 
-    def shown(result: dict[str, Any]) -> str:
-        if "not_estimable" in result:
-            return f"not estimable: {result['not_estimable']}"
-        return f"{result['value']:.3f} ({result['low']:.3f} to {result['high']:.3f})"
-
     lines: list[str] = []
     for judge in document["judges"]:
         lines.append(f"{judge['judge']}: {judge['n']} pairs, {judge['prompts']} prompts")
-        lines += [f"  {name:6} {shown(judge[name])}" for name in ("raw", "kappa", "ac1")]
+        lines += [f"  {name:6} {_shown(judge[name])}" for name in ("raw", "kappa", "ac1")]
         lines += [f"  left out: {count} {reason}" for reason, count in judge["excluded"].items() if count]
     if not lines:
         lines.append("No judge and person have spoken about the same pair yet.")
     people = document["humans"]
-    lines.append(f"people: {people['reviewers']} reviewers, alpha {shown(people['alpha'])}")
+    lines.append(f"people: {people['reviewers']} reviewers, alpha {_shown(people['alpha'])}")
     return [*lines, *document["rules"]["in_words"]]
+
+
+@_verb(main)
+@click.option("--old", required=True, type=click.Path(path_type=Path), help="FILE of id, confidence, correct.")
+@click.option("--new", type=click.Path(path_type=Path), help="The same of the new system, by the same ids.")
+def calibration(context: _Context, old: Path, new: Path | None) -> None:
+    """Compare confidences with correctness, in plain files; needs no database."""
+    from review.services.calibration import calibration_of_files
+
+    document = calibration_of_files(old, new).to_json()
+    context.print(document, _calibration_lines(cast("dict[str, Any]", document)))
+
+
+def _calibration_lines(document: dict[str, Any]) -> list[str]:
+    """The report as a short table for the terminal."""
+    lines: list[str] = []
+    for side in ("old", "new"):
+        if side not in document:
+            continue
+        system = document[side]
+        lines.append(f"{side}: {system['n']} answers, {system['prompts']} prompts")
+        lines += [f"  {name:10} {_shown(system[name])}" for name in ("accuracy", "confidence", "brier")]
+        lines.append(f"  {'ece':10} {system['ece']['value']:.4f}")
+    for name, result in document.get("difference", {}).items():
+        p = f", p {result['p']:.3g}" if "p" in result else ""
+        lines.append(f"{name}, new minus old: {_shown(result)}{p}")
+    lines += [f"left out: {count} {reason}" for reason, count in document["exclusions"].items() if count]
+    return [*lines, *document["rules"]["in_words"]]
+
+
+def _shown(result: dict[str, Any]) -> str:
+    """An estimate with its interval, or why there is none."""
+    if "not_estimable" in result:
+        return f"not estimable: {result['not_estimable']}"
+    return f"{result['value']:.3f} ({result['low']:.3f} to {result['high']:.3f})"
 
 
 @main.group()

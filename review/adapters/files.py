@@ -324,7 +324,7 @@ def _read_jsonl(path: Path, progress: Progress) -> Iterator[Row]:
 
 def _parsed(number: int, line: bytes) -> Row:
     try:
-        document = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
+        document = _DECODER.decode(line.decode("utf-8"))
     except UnicodeDecodeError as error:
         return Row(number, None, f"is not UTF-8 (byte {error.start + 1}). Save the file as UTF-8.")
     except RecursionError:
@@ -342,6 +342,10 @@ def _parsed(number: int, line: bytes) -> Row:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+# json.loads with a parameter would make a decoder anew for every line.
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def _mended(value: Any) -> Any:
