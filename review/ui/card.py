@@ -31,14 +31,15 @@ REPLY_CHARS = 600_000
 MARK_FROM = 0.4
 
 _FOLDER = Path(__file__).parent
-# Streamlit sends a component's whole script and style sheet with every answer; so it gets a line that fetches them once.
+# Streamlit sends a component's script and style sheet with every answer; so they are one line that fetches them once.
 _ASSETS = {name: (_FOLDER / name).read_text(encoding="utf-8") for name in ("card.js", "card.css")}
 _VERSION = hashlib.sha256("".join(_ASSETS.values()).encode()).hexdigest()[:12]
 ASSET_PATH = "/review/assets"
 _mount = component(
     "review_card",
     js=f"""const at = (name) => `${{location.origin}}{ASSET_PATH}/${{name}}?{_VERSION}`;
-        const [card, style] = await Promise.all([import(at("card.js")), fetch(at("card.css")).then((sent) => sent.text())]);
+        const text = fetch(at("card.css")).then((sent) => sent.text());
+        const [card, style] = await Promise.all([import(at("card.js")), text]);
         export default (component) => card.default(component, style);""",
 )
 # The card needs the room that Streamlit leaves around a page.
