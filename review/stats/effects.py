@@ -75,7 +75,7 @@ def median_difference(differences: Floats, clusters: Ints, level: float = 0.95) 
     """The median paired difference with Woodruff's interval, which no outlier moves.
 
     The share of differences below the median gets Wilson's interval at its effective sample size; the differences at
-    those two shares are the limits.
+    those two shares are the limits. Conservative where many differences are equal.
 
     Args:
         differences: Shape (n,), one pair each, in the trait's own unit.
@@ -129,6 +129,7 @@ def association(
 
     The probability that a difference from an "old" pair exceeds one from a "new" pair (ties half), with Wilson's
     interval at the effective sample size from the clustered placement values, rescaled to the rank-biserial.
+    Conservative beyond about ±.9.
 
     Args:
         differences: Shape (n,), one pair each.
