@@ -122,7 +122,7 @@ def direction_verdict(balance: Result, margin: float) -> Direction:
     "preserved" where the whole interval lies inside (-margin, margin); "towards_confident" where all of it lies above
     the margin, "towards_cautious" where all of it lies below -margin; else, and without an interval, "inconclusive".
     So a shift that is beyond chance but not yet beyond the margin is inconclusive, and asks for more labels. With an
-    interval at level 1 - 2 alpha each of the three errs with probability alpha at most.
+    interval at level 1 - 2 alpha each of the three is false with a probability of about alpha.
 
     Raises:
         ValueError: If the margin is not above 0; at 0 nothing could ever be preserved.

@@ -214,3 +214,20 @@ def test_prompts_may_cross_strata() -> None:
         )
         covered += got.low <= truth <= got.high
     assert 0.93 <= covered / REPETITIONS <= UPPER, covered / REPETITIONS
+
+
+@pytest.mark.parametrize("prompts", [33, 100])
+def test_preserved_is_rarely_said_at_the_margin(prompts: int) -> None:
+    """D lies on the margin of .03, so "preserved" at a one-sided .05 would be false, and "towards" an exaggeration."""
+    rng = np.random.default_rng(31)
+    steps = np.array([0.0, 0.01, 0.95, 0.04, 0.0])
+    clusters = np.repeat(np.arange(prompts), 300 // prompts)
+    said = []
+    for _ in range(REPETITIONS):
+        likely = rng.dirichlet(np.maximum(steps, 1e-9) * 9, prompts)[clusters]
+        values = (rng.random((len(clusters), 1)) > likely.cumsum(1)[:, :-1]).sum(1) - 2.0
+        got = stratified_difference(values, clusters, largest_step=2, level=0.9)
+        said.append(direction_verdict(got, 0.03))
+    assert said.count("preserved") <= 0.06 * REPETITIONS
+    assert said.count("towards_confident") <= 0.08 * REPETITIONS
+    assert "towards_cautious" not in said
