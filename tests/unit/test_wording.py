@@ -116,11 +116,17 @@ def test_any_text_is_measured(text: str) -> None:
         assert part <= found.words
 
 
-PIECES = st.sampled_from(
-    ["sorry", "You", "don't", "may.", "May", "I", "could", "you", "think!", "However", "in", "fact", "of", "course"]
-    + ["e.g.", "Dr.", "Lee", "3.5", "-", "1.", "2)", "#", "Hi", "Dear", "Best,", "!", "…", "?", "kind", "regards", "'s"]
-    + ["s\u200borry", "\u202e", "it’s", "İ", "\n", "\n1. ", "\n- "]
-)
+# fmt: off
+PIECES = st.sampled_from([
+    "sorry", "You", "don't", "may.", "May", "I", "could", "you", "think!", "However", "in", "fact", "of", "course",
+    "e.g.", "Dr.", "Lee", "3.5", "-", "1.", "2)", "#", "Hi", "Dear", "Best,", "!", "…", "?", "kind", "regards", "'s",
+    "s\u200borry", "\u202e", "it’s", "İ", "\n", "\n1. ", "\n- ",
+])
+HURTING = [
+    ". ", ".", "\n", "\n ", "```\n", "`a", "<tool_call>", "<tool_call ", "a@", "a'", "a.", "\n- ", "1.", "\n\nhi", "[",
+    "e\u0301\u0316", "www.", "best \n", "İ", "! ", "\ud800", ' ."', "a" + " " * 200 + ".",
+]
+# fmt: on
 PARAGRAPH = st.one_of(
     st.lists(PIECES, max_size=30).map(" ".join),
     # Prose: no code, no markup of calls, no brackets that could make the whole a JSON value.
@@ -135,30 +141,7 @@ def test_paragraphs_add_up(paragraphs: list[str]) -> None:
     assert whole == tuple(sum(part[index] for part in parts) for index in range(len(whole)))
 
 
-@pytest.mark.parametrize(
-    "unit",
-    [
-        *(
-            ". ",
-            ".",
-            "\n",
-            "\n ",
-            "```\n",
-            "`a",
-            "<tool_call>",
-            "<tool_call ",
-            "a@",
-            "a'",
-            "a.",
-            "\n- ",
-            "1.",
-            "\n\nhi",
-            "[",
-        ),
-        *("e\u0301\u0316", "www.", "best \n", "İ", "! ", "\ud800", ' ."', "a" + " " * 200 + "."),
-    ],
-    ids=ascii,
-)
+@pytest.mark.parametrize("unit", HURTING, ids=ascii)
 def test_a_text_made_to_hurt_costs_no_more_than_its_length(unit: str) -> None:
     def seconds(length: int) -> float:
         text = unit * (length // len(unit))
