@@ -293,7 +293,7 @@ def reliability_curve(
     says, starts = confidence[order].astype(np.float32), np.cumsum(groups.sizes) - groups.sizes
     shared = np.flatnonzero(rng.random(len(says)) < common)
     prompt, many = prompts[order][shared], int(prompts.max()) + 1
-    lines = np.empty((resamples or min(300, max(100, 6_000_000 // len(says))), len(starts)))
+    lines = np.empty((resamples or min(300, max(60, 6_000_000 // len(says))), len(starts)))
     for line in lines:
         draw = rng.random(len(says), dtype=np.float32)
         if common:
@@ -377,8 +377,8 @@ def thresholds(
         first, second = sides
         coverage = error = None
         if first is not None and second is not None:
-            coverage = _change(first.coverage, second.coverage, clusters, less=0.5)
-            error = _change(first.error, second.error, clusters)
+            coverage = _change(first.coverage, second.coverage, less=0.5)
+            error = _change(first.error, second.error)
         rows.append(
             Threshold(
                 threshold,
@@ -393,10 +393,10 @@ def thresholds(
 
 @dataclass(frozen=True)
 class _Rate:
-    """A rate and, per row, what the row adds to its error (shape (n,), mean 0)."""
+    """A rate and, per prompt, what its rows together add to the rate's error (times n)."""
 
     result: Result
-    influence: Floats
+    sums: Floats
 
 
 @dataclass(frozen=True)
@@ -407,20 +407,20 @@ class _Route:
 
 def _route(side: tuple[Floats, Floats], clusters: Ints, threshold: float, level: float) -> _Route:
     confidence, correct = side
-    answered = (confidence >= threshold).astype(np.float64)
-    share = float(answered.mean()) if len(answered) else 0.0
-    coverage = _Rate(clustered_mean(answered, clusters, level), answered - share)
-    inside = answered > 0
-    if not inside.any():
+    answered = confidence >= threshold
+    inside = np.flatnonzero(answered)
+    all_rows, n = np.bincount(clusters), max(1, len(confidence))
+    rows, share = np.bincount(clusters[inside], minlength=len(all_rows)), len(inside) / n
+    coverage = _Rate(clustered_mean(answered.astype(np.float64), clusters, level), rows - share * all_rows)
+    if not len(inside):
         nothing = NotEstimable(f"no answer has a confidence of {threshold:g} or more")
-        return _Route(coverage, _Rate(nothing, np.zeros(len(answered))))
-    wrong = 1 - correct
-    error = clustered_mean(wrong[inside], clusters[inside], level)
-    influence = (answered * (wrong - float(wrong[inside].mean())) / share).astype(np.float64)
-    return _Route(coverage, _Rate(error, influence))
+        return _Route(coverage, _Rate(nothing, np.zeros(len(all_rows))))
+    wrong, prompts = 1 - correct[inside], clusters[inside]
+    excess = np.bincount(prompts, weights=wrong, minlength=len(all_rows)) - float(wrong.mean()) * rows
+    return _Route(coverage, _Rate(clustered_mean(wrong, prompts, level), excess / share))
 
 
-def _change(old: _Rate, new: _Rate, clusters: Ints, less: float = 0.0) -> Result:
+def _change(old: _Rate, new: _Rate, less: float = 0.0) -> Result:
     """New minus old of two rates over the same rows, from their own limits and their correlation (MOVER).
 
     Unlike a normal interval it keeps its width where a rate is 0 or 1. A positive correlation may be taken `less` rows
@@ -434,9 +434,8 @@ def _change(old: _Rate, new: _Rate, clusters: Ints, less: float = 0.0) -> Result
     a, b = old.result, new.result
     assert isinstance(a, Estimate)
     assert isinstance(b, Estimate)
-    sums = [np.bincount(clusters, weights=rate.influence) for rate in (old, new)]
-    spread = math.sqrt(float(sums[0] @ sums[0]) * float(sums[1] @ sums[1]))
-    product = float(sums[0] @ sums[1])
+    spread = math.sqrt(float(old.sums @ old.sums) * float(new.sums @ new.sums))
+    product = float(old.sums @ new.sums)
     product = max(0.0, product - less) if product > 0 else product
     together = min(1.0, max(-1.0, product / spread)) if spread > 0 else 0.0
     down, up = b.value - b.low, b.high - b.value
