@@ -19,8 +19,12 @@ def bring(
     pairs: Sequence[str] = (),
     verdicts: Sequence[dict[str, Any]] = (),
     labels: Sequence[dict[str, Any]] = (),
+    more: dict[str, dict[str, Any]] | None = None,
 ) -> None:
-    """Import pairs (by id; the prompt is the part before a dash), verdicts and labels."""
+    """Import pairs (by id; the prompt is the part before a dash), verdicts and labels.
+
+    `more` replaces fields of single pairs.
+    """
     rows = [
         {
             "pair_id": pair,
@@ -28,6 +32,7 @@ def bring(
             "messages": [{"role": "user", "content": f"Ask {pair}"}],
             "old": {"content": f"old answer to {pair}"},
             "new": {"content": f"new answer to {pair}"},
+            **(more or {}).get(pair, {}),
         }
         for pair in pairs
     ]

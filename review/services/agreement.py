@@ -327,7 +327,12 @@ def pairs_behind(
         raise BadInput(f"the matrix of {dimension} has no cell {human!r} by {verdict!r}; it has {', '.join(names)}.")
     inside = (compared.people == names.index(human)) & (compared.judge == names.index(verdict))
     rows = np.unique(compared.pair[inside])
-    return len(rows), store.pair_lines(workspace.database.cursor(), rows.tolist())[:limit]
+    return len(rows), pair_lines(workspace, rows, limit)
+
+
+def pair_lines(workspace: Workspace, rows: Ints, limit: int = 200) -> list[PairLine]:
+    """The first `limit` of the pairs with these row numbers, by id."""
+    return store.pair_lines(workspace.database.cursor(), rows.tolist(), limit)
 
 
 def data_version(workspace: Workspace) -> str:

@@ -13,7 +13,6 @@ from review.stats.consensus import (
     ABSENT,
     SPLIT,
     TIE,
-    UNPARSABLE,
     UNRESOLVED,
     VERDICTS,
     Inconsistent,
@@ -189,31 +188,53 @@ def joined_verdicts(facts: Facts, judge: int) -> JudgeVerdicts:
     return combine_votes(np.bincount(cells, minlength=pairs * 12).reshape(pairs, 3, 4).astype(np.int64))
 
 
-def compare_with_people(facts: Facts, judge: int, dimension: str, rules: Rules) -> Compared:
-    """People's and a judge's answers on the pairs that have both, under the rules."""
-    pair, people, excluded = people_answers(facts, dimension, rules)
+def judge_codes(facts: Facts, judge: int, dimension: str, rules: Rules) -> tuple[Ints, Bools, Bools]:
+    """A judge's answer to one question on every pair, indexed by row number.
+
+    Returns:
+        Codes (answers, then the states of `judge_states`), which pairs count under the rules, and which pairs have a
+        verdict at all.
+    """
     if dimension == "preference":
         raw = joined_verdicts(facts, judge).verdict
         ruled, keep = apply_rules(raw, rules.unparsable, rules.inconsistent)
         # People have a fourth answer, so the judge's states come one later in the common table.
-        code = np.where(ruled > TIE, ruled + 1, ruled)
-        excluded["no_verdict"] = int((raw[pair] == ABSENT).sum())
-        if rules.unparsable == "dropped":
-            excluded["unparsable"] = int((raw[pair] == UNPARSABLE).sum())
-        states = JUDGE_STATES
-    else:
-        votes, size = facts.votes, len(DIMENSIONS[dimension])
-        answer = votes.answers[dimension]
-        mine = (votes.judge == judge) & (answer >= 0)
-        pairs = len(facts.prompts)
-        counts = np.bincount(votes.pair[mine] * size + answer[mine], minlength=pairs * size).reshape(pairs, size)
-        named = majority(counts.astype(np.int64))
-        code = np.where(named == UNRESOLVED, size, named)
-        keep = counts.sum(axis=1) > 0
-        excluded["no_verdict"] = int((~keep[pair]).sum())
-        states = (VERDICTS[SPLIT],)
+        return np.where(ruled > TIE, ruled + 1, ruled).astype(np.int64), keep, raw != ABSENT
+    votes, size = facts.votes, len(DIMENSIONS[dimension])
+    answer = votes.answers[dimension]
+    mine = (votes.judge == judge) & (answer >= 0)
+    pairs = len(facts.prompts)
+    counts = np.bincount(votes.pair[mine] * size + answer[mine], minlength=pairs * size).reshape(pairs, size)
+    named = majority(counts.astype(np.int64))
+    given = counts.sum(axis=1) > 0
+    return np.where(named == UNRESOLVED, size, named).astype(np.int64), given, given
+
+
+def judge_states(dimension: str) -> tuple[str, ...]:
+    """What a judge's code can be beyond the question's answers."""
+    return JUDGE_STATES if dimension == "preference" else (VERDICTS[SPLIT],)
+
+
+def compare_with_people(facts: Facts, judge: int, dimension: str, rules: Rules) -> Compared:
+    """People's and a judge's answers on the pairs that have both, under the rules."""
+    pair, people, excluded = people_answers(facts, dimension, rules)
+    code, keep, given = judge_codes(facts, judge, dimension, rules)
+    excluded["no_verdict"] = int((~given[pair]).sum())
+    if dimension == "preference" and rules.unparsable == "dropped":
+        excluded["unparsable"] = int((given[pair] & ~keep[pair]).sum())
     inside = keep[pair]
-    return Compared(pair[inside], people[inside], code[pair[inside]], states, excluded)
+    return Compared(pair[inside], people[inside], code[pair[inside]], judge_states(dimension), excluded)
+
+
+def judge_index(facts: Facts, judge: str) -> int:
+    """The judge's index in the votes.
+
+    Raises:
+        NotFound: No judge of that name gave a verdict.
+    """
+    if judge not in facts.votes.judges:
+        raise NotFound(f"There is no judge {judge!r} here. There are: {', '.join(facts.votes.judges) or 'none'}.")
+    return facts.votes.judges.index(judge)
 
 
 def answer_codes(facts: Facts, dimension: str, rules: Rules) -> Ints:

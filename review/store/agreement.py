@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
@@ -35,6 +35,7 @@ class LabelRows:
     Attributes:
         pair: Row number of the pair; -1 where the pair was never imported.
         reviewer: Index into `reviewers`.
+        round: Number of the round, -1 for labels of none.
         adjudication: True for an adjudication, False for a label.
         repeat: A hidden repeat (occurrence 1 and more).
         surplus: Beyond the round's overlap.
@@ -46,6 +47,7 @@ class LabelRows:
 
     pair: Ints
     reviewer: Ints
+    round: Ints
     adjudication: Bools
     repeat: Bools
     surplus: Bools
@@ -53,6 +55,14 @@ class LabelRows:
     latest: Bools
     answers: dict[str, Ints]
     reviewers: tuple[str, ...]
+
+    def only(self, which: Bools) -> LabelRows:
+        """The rows where `which` holds."""
+        columns = {each: getattr(self, each)[which] for each in _ROW_COLUMNS}
+        return replace(self, **columns, answers={name: codes[which] for name, codes in self.answers.items()})
+
+
+_ROW_COLUMNS = ("pair", "reviewer", "round", "adjudication", "repeat", "surplus", "simulated", "latest")
 
 
 @dataclass(frozen=True)
@@ -91,6 +101,17 @@ def round_names(cursor: duckdb.DuckDBPyConnection) -> dict[str, str]:
     return {round_id: name or f"Round {number}" for round_id, number, name in rows}
 
 
+def judge_names(cursor: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
+    """Every judge with a verdict."""
+    return _names(cursor, "SELECT DISTINCT judge FROM verdict ORDER BY judge")
+
+
+def round_numbers(cursor: duckdb.DuckDBPyConnection) -> list[tuple[int, str]]:
+    """Rounds, oldest first: number and a name for people."""
+    rows = cursor.execute("SELECT number, name FROM round ORDER BY number").fetchall()
+    return [(number, f"{number} · {name}" if name else f"Round {number}") for number, name in rows]
+
+
 def prompts(cursor: duckdb.DuckDBPyConnection) -> Ints:
     """The prompt of every pair as a code, indexed by row number."""
     columns = cursor.execute("SELECT rowid AS pair, hash(prompt_id) AS prompt FROM pair").fetchnumpy()
@@ -108,6 +129,7 @@ def label_rows(cursor: duckdb.DuckDBPyConnection, round_id: str | None) -> Label
         f"""
         SELECT coalesce(p.rowid, -1) AS pair,
                list_position($reviewers, l.reviewer) - 1 AS reviewer,
+               coalesce(r.number, -1) AS round,
                l.kind = 'adjudication' AS adjudication,
                l.occurrence > 0 AS repeat,
                l.surplus,
@@ -118,7 +140,7 @@ def label_rows(cursor: duckdb.DuckDBPyConnection, round_id: str | None) -> Label
                    ORDER BY coalesce(l.labelled_at, l.received_at) DESC, l.received_at DESC, l.label_id DESC
                ) = 1 AS latest,
                {answers}
-        FROM current_label l LEFT JOIN pair p USING (pair_id)
+        FROM current_label l LEFT JOIN pair p USING (pair_id) LEFT JOIN round r ON r.round_id = l.round_id
         WHERE l.kind <> 'skip' AND ($round IS NULL OR l.round_id = $round)
         """,  # noqa: S608 - only names and codes of this module are inserted
         {"reviewers": list(names), "round": round_id, **_answer_lists()},
@@ -126,6 +148,7 @@ def label_rows(cursor: duckdb.DuckDBPyConnection, round_id: str | None) -> Label
     return LabelRows(
         pair=columns["pair"].astype(np.int64),
         reviewer=columns["reviewer"].astype(np.int64),
+        round=columns["round"].astype(np.int64),
         adjudication=columns["adjudication"].astype(np.bool_),
         repeat=columns["repeat"].astype(np.bool_),
         surplus=columns["surplus"].astype(np.bool_),
@@ -138,7 +161,7 @@ def label_rows(cursor: duckdb.DuckDBPyConnection, round_id: str | None) -> Label
 
 def vote_rows(cursor: duckdb.DuckDBPyConnection, round_id: str | None) -> VoteRows:
     """The votes on one round's pairs, or all of them."""
-    names = _names(cursor, "SELECT DISTINCT judge FROM verdict ORDER BY judge")
+    names = judge_names(cursor)
     others = [name for name in DIMENSIONS if name != "preference"]
     answers = ", ".join(_code(f"v.{name}", name) for name in others)
     columns = cursor.execute(
@@ -206,14 +229,17 @@ class PairLine:
     ask: str
 
 
-def pair_lines(cursor: duckdb.DuckDBPyConnection, rows: list[int]) -> list[PairLine]:
-    """Pairs by row number, with the start of the last message that was sent."""
+def pair_lines(cursor: duckdb.DuckDBPyConnection, rows: list[int], limit: int) -> list[PairLine]:
+    """The first `limit` of these pairs by id, with the start of the last message that was sent."""
     found = cursor.execute(
         """
+        WITH first AS (
+            SELECT rowid AS row FROM pair WHERE rowid IN (SELECT unnest($rows)) ORDER BY pair_id LIMIT $limit
+        )
         SELECT rowid, pair_id, task, coalesce(json_extract_string(messages, '$[#-1].content'), '')[:160]
-        FROM pair WHERE rowid IN (SELECT unnest($rows)) ORDER BY pair_id
+        FROM pair WHERE rowid IN (SELECT row FROM first) ORDER BY pair_id
         """,
-        {"rows": rows},
+        {"rows": rows, "limit": limit},
     ).fetchall()
     return [PairLine(*line) for line in found]
 

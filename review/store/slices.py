@@ -1,0 +1,95 @@
+"""What a pair can be sliced by: task, cluster, and how long both answers are, counted in the database."""
+
+from __future__ import annotations
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+
+# Lengths of new divided by old, in words. Halving and doubling are seen at a glance; 0.8 and 1.25 are each other's
+# inverse, so that swapping old and new mirrors the classes.
+LENGTH_CUTS = (0.5, 0.8, 1.25, 2.0)
+
+_LABELLED = "pair_id IN (SELECT pair_id FROM label WHERE kind <> 'skip')"
+
+# Words are runs between blanks, tabs and line ends; splitting at one character is several times faster than a regex.
+_WORDS = (
+    "list_filter(string_split(translate(json_extract_string({side}, '$.content'), chr(10) || chr(9) || chr(13), '   '),"
+    " ' '), lambda word: word <> '')"
+)
+
+
+def tasks(cursor: duckdb.DuckDBPyConnection, size: int) -> tuple[Ints, tuple[str, ...]]:
+    """The task of each labelled pair as an index into the names, by row number; -1 without one.
+
+    Args:
+        cursor: A cursor.
+        size: One more than the largest row number.
+    """
+    return _named(cursor, "task", size)
+
+
+def clusters(cursor: duckdb.DuckDBPyConnection, size: int) -> tuple[Ints, tuple[str, ...]]:
+    """The cluster that each labelled pair's metadata names; arguments and result as in tasks()."""
+    return _named(cursor, "metadata->>'$.cluster'", size)
+
+
+def has_clusters(cursor: duckdb.DuckDBPyConnection) -> bool:
+    """Whether any labelled pair names its cluster."""
+    row = cursor.execute(
+        f"SELECT 1 FROM pair WHERE metadata->>'$.cluster' IS NOT NULL AND {_LABELLED} LIMIT 1"  # noqa: S608 - a constant
+    ).fetchone()
+    return row is not None
+
+
+def _named(cursor: duckdb.DuckDBPyConnection, column: str, size: int) -> tuple[Ints, tuple[str, ...]]:
+    """A column of texts, given as SQL of this module, as codes by row number."""
+    found = cursor.execute(
+        f"SELECT rowid, {column} AS name FROM pair WHERE {_LABELLED} AND name IS NOT NULL"  # noqa: S608 - as said
+    ).fetchall()
+    names = tuple(sorted({name for _, name in found}))
+    number = {name: index for index, name in enumerate(names)}
+    rows = np.array([row for row, _ in found], dtype=np.int64)
+    return _placed(rows, np.array([number[name] for _, name in found], dtype=np.int64), size), names
+
+
+def length_classes(cursor: duckdb.DuckDBPyConnection, size: int) -> Ints:
+    """The class of each labelled pair's ratio of words, new to old, by row number.
+
+    0 at most .5, 1 up to .8, 2 from .8 to 1.25 with both ends, 3 up to 2, 4 at least 2; -1 where a side has no text.
+    """
+    found = cursor.execute(
+        f"""
+        WITH text AS (
+            SELECT rowid AS pair, len({_WORDS.format(side="old")}) AS old, len({_WORDS.format(side="new")}) AS new
+            FROM pair WHERE {_LABELLED}
+        )
+        SELECT pair, (new > $half * old)::INT + (new >= $less * old)::INT
+                   + (new > $more * old)::INT + (new >= $twice * old)::INT AS length
+        FROM text WHERE old > 0 AND new > 0
+        """,  # noqa: S608 - only names of this module are inserted
+        dict(zip(("half", "less", "more", "twice"), LENGTH_CUTS, strict=True)),
+    ).fetchnumpy()
+    return _placed(found["pair"].astype(np.int64), found["length"].astype(np.int64), size)
+
+
+def characters(cursor: duckdb.DuckDBPyConnection, size: int) -> tuple[Ints, Ints]:
+    """How many characters the old and the new answer of each pair has, indexed by row number; -1 without a text."""
+    found = cursor.execute(
+        """
+        SELECT rowid AS pair, coalesce(length(json_extract_string(old, '$.content')), -1) AS old,
+               coalesce(length(json_extract_string(new, '$.content')), -1) AS new
+        FROM pair WHERE pair_id IN (SELECT pair_id FROM verdict)
+        """
+    ).fetchnumpy()
+    rows = found["pair"].astype(np.int64)
+    return _placed(rows, found["old"].astype(np.int64), size), _placed(rows, found["new"].astype(np.int64), size)
+
+
+def _placed(rows: Ints, values: Ints, size: int) -> Ints:
+    """Values at their row numbers, -1 elsewhere."""
+    placed = np.full(size, -1, dtype=np.int64)
+    placed[rows] = values
+    return placed
