@@ -80,11 +80,11 @@ def stratified_difference(
     parts = _strata(values, groups, codes, portions, weight)
     steps = np.arange(-largest_step, largest_step + 1)
     found = _step_shares(values, codes, portions, weight, steps, known_zero)
-    value = float(found @ steps)
+    reach = largest_step * (1 - known_zero)
+    value = min(reach, max(-reach, float(found @ steps)))
     size = _effective_size(values, groups, codes, weight, parts, float(found @ steps**2) - value * value)
     possible = (np.abs(steps) <= 1) | (found > 0) | (np.count_nonzero(found) < 2)
     low, high = score_limits((found * size)[possible], steps[possible], t_quantile(level, prompts - 1))
-    reach = largest_step * (1 - known_zero)
     return Estimate(
         value,
         min(value, max(low, -reach)),

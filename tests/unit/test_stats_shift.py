@@ -142,6 +142,16 @@ def test_reasons_and_refusals() -> None:
         stratified_difference(np.full(10, 0.5), prompts)
 
 
+def test_all_moved_stays_within_reach() -> None:
+    """Thirty-one weights that do not add up to a round number: D is still not beyond the share that can move."""
+    weights = np.exp(np.random.default_rng(4).normal(size=31))
+    got = given(
+        direction_shift(*moves((CAUTIOUS, CONFIDENT, 31)), np.arange(31), weights=weights, known_zero=0.4)
+    ).balance
+    assert (got.value, got.high) == (1.2, 1.2)
+    assert 0.7 < got.low < 1.1
+
+
 def test_many_rows_come_close_to_the_normal_interval() -> None:
     rng = np.random.default_rng(1)
     values = rng.choice(STEPS, 20_000, p=[0.02, 0.06, 0.8, 0.09, 0.03]).astype(float)
