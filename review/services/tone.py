@@ -32,9 +32,9 @@ from review.store import wording as store
 from review.store.agreement import DIMENSIONS, PairLine, VoteRows
 
 ANSWERS = DIMENSIONS["tone"]
-# About a second of measuring on one slow core for each of the two groups of pairs.
+# At most so many pairs in each of the two groups, and not many more characters: half a second on one slow core.
 SAMPLE = 2_000
-CHARACTERS = 1_500_000
+CHARACTERS = 600_000
 
 
 @dataclass(frozen=True)
@@ -195,8 +195,11 @@ def tone_of(workspace: Workspace, round_id: str | None = None, *, level: float =
     counted = facts.counted() & (facts.labels.answers["tone"] >= 0)
     cursor = workspace.database.cursor()
     decided = pair[side != 0]
-    every = _measure(workspace, store.disagreements(cursor, SAMPLE), facts.prompts)
-    said = _measure(workspace, store.among(cursor, decided.tolist(), SAMPLE), facts.prompts)
+    every, said = _measure(
+        workspace,
+        (store.disagreements(cursor, SAMPLE), store.among(cursor, decided.tolist(), SAMPLE)),
+        facts.prompts,
+    )
     prefers_old = np.isin(said.pair, pair[side < 0])
     return ToneReport(
         round_id=round_id,
@@ -258,26 +261,39 @@ class _Sample:
     counts: Measured
 
 
-def _measure(workspace: Workspace, chosen: store.Chosen, prompts: Ints) -> _Sample:
-    """Measure as many of the chosen pairs as the time allows."""
-    rows = chosen.pair
-    if len(rows):
-        # By their mean length and not by where the sum is reached: that would favour short answers at the end.
-        affordable = math.floor(CHARACTERS / max(1.0, float(chosen.characters.mean())))
-        rows = rows[: max(1, affordable)]
-    texts = store.texts(workspace.database.cursor(), rows.tolist())
-    both = [(row, measure(texts[row][0]), measure(texts[row][1])) for row in rows.tolist()]
-    kept = [(row, old, new) for row, old, new in both if old.words and new.words]
+def _measure(workspace: Workspace, groups: tuple[store.Chosen, ...], prompts: Ints) -> list[_Sample]:
+    """Measure as many of each group's pairs as the time allows, a pair of both groups once."""
+    cursor = workspace.database.cursor()
+    lengths = store.characters(cursor, np.unique(np.concatenate([group.pair for group in groups])).tolist())
+    drawn = [_affordable(group.pair.tolist(), lengths) for group in groups]
+    texts = store.texts(cursor, list(dict.fromkeys(row for rows in drawn for row in rows)))
+    wordings = {row: (measure(old), measure(new)) for row, (old, new) in texts.items()}
+    return [_sample(group.of, rows, wordings, prompts) for group, rows in zip(groups, drawn, strict=True)]
+
+
+def _affordable(rows: list[int], lengths: dict[int, int]) -> list[int]:
+    """The first rows that together have about CHARACTERS; by their mean length.
+
+    Not by where the sum is reached, which would favour short answers at the end.
+    """
+    if not rows:
+        return rows
+    mean = sum(lengths[row] for row in rows) / len(rows)
+    return rows[: max(1, math.floor(CHARACTERS / max(1.0, mean)))]
+
+
+def _sample(of: int, rows: list[int], wordings: dict[int, tuple[Wording, Wording]], prompts: Ints) -> _Sample:
+    """The measured pairs of one group that have prose on both sides."""
+    kept = [(row, *wordings[row]) for row in rows if wordings[row][0].words and wordings[row][1].words]
     pair = np.array([row for row, _, _ in kept], dtype=np.int64)
     clusters = compact(prompts[pair])
+    groups = int(clusters.max()) + 1 if len(clusters) else 0
     return _Sample(
         pair,
         clusters,
         _values([old for _, old, _ in kept]),
         _values([new for _, _, new in kept]),
-        Measured(
-            chosen.of, len(rows), len(rows) - len(kept), len(kept), int(clusters.max()) + 1 if len(clusters) else 0
-        ),
+        Measured(of, len(rows), len(rows) - len(kept), len(kept), groups),
     )
 
 

@@ -224,5 +224,5 @@ def _too_little(differences: Floats, clusters: Ints, fewest: int = FEWEST) -> No
     if differing == 0:
         return NotEstimable("no pair differs")
     if differing < fewest:
-        return NotEstimable(f"only {differing} of {len(differences)} pairs differ, and at least {fewest} are needed")
+        return NotEstimable(f"only {differing} of {len(differences)} pairs differ, {fewest} are needed")
     return None

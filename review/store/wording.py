@@ -13,10 +13,9 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Chosen:
-    """Pairs in a fixed, arbitrary order, by row number, and how many characters their answers have, shape (n,)."""
+    """Pairs by row number in a fixed, arbitrary order, shape (n,), and out of how many they were chosen."""
 
     pair: Ints
-    characters: Ints
     of: int
 
 
@@ -44,20 +43,26 @@ def among(cursor: duckdb.DuckDBPyConnection, rows: list[int], limit: int) -> Cho
 def _chosen(cursor: duckdb.DuckDBPyConnection, of: str, parameters: dict[str, list[int]], limit: int) -> Chosen:
     columns = cursor.execute(
         f"""
-        WITH wanted AS MATERIALIZED ({of}),
-             first AS (
-                SELECT p.rowid AS row, md5(p.pair_id) AS place FROM pair p JOIN wanted w ON p.rowid = w.row
-                ORDER BY place LIMIT $limit
-             )
-        SELECT f.row, (SELECT count(*) FROM wanted) AS of,
-               coalesce(length(p.old->>'content'), 0) + coalesce(length(p.new->>'content'), 0) AS characters
-        FROM first f JOIN pair p ON p.rowid = f.row ORDER BY f.place
+        WITH wanted AS MATERIALIZED ({of})
+        SELECT w.row, (SELECT count(*) FROM wanted) AS of FROM wanted w JOIN pair p ON p.rowid = w.row
+        ORDER BY md5(p.pair_id) LIMIT $limit
         """,  # noqa: S608 - only queries of this module are inserted
         {**parameters, "limit": limit},
     ).fetchnumpy()
     total = columns["of"]
-    return Chosen(
-        columns["row"].astype(np.int64), columns["characters"].astype(np.int64), int(total[0]) if len(total) else 0
+    return Chosen(columns["row"].astype(np.int64), int(total[0]) if len(total) else 0)
+
+
+def characters(cursor: duckdb.DuckDBPyConnection, rows: list[int]) -> dict[int, int]:
+    """How many characters both answers of a pair have together, by row number."""
+    return dict(
+        cursor.execute(
+            """
+            SELECT rowid, coalesce(length(old->>'content'), 0) + coalesce(length(new->>'content'), 0)
+            FROM pair WHERE rowid IN (SELECT unnest($rows::BIGINT[]))
+            """,
+            {"rows": rows},
+        ).fetchall()
     )
 
 
