@@ -68,7 +68,7 @@ def test_all_published_cells(entry: dict[str, Any], tmp_path: Path) -> None:
             elsewhere.append(cell)
             assert abs(system.ece.value - left) > 1e-4
     # LSAT, Claude-Sonnet-4: .3391 published, .3058 with bins closed on the left.
-    assert len(elsewhere) >= 10
+    assert len(elsewhere) > 15
     assert ("LSAT", "Claude-Sonnet-4") in elsewhere
 
 
