@@ -45,7 +45,8 @@ def show(report: ToneReport) -> None:
             with right:
                 _goes_with(report)
         with st.expander("Every trait in numbers"):
-            st.dataframe(_table(report.traits), hide_index=True)
+            wide = {name: st.column_config.Column(width=150) for name in ("Ratio", "With “old fits better”")}
+            st.dataframe(_table(report.traits), hide_index=True, height="content", column_config=wide)
             st.caption(f"{_measured(report.disagreements, 'disagreements')}. Brackets: {_level(report)} intervals.")
     with st.expander("What is measured, and what it can say"):
         for paragraph in EXPLAINED:
