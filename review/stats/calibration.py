@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from review.stats.estimate import Estimate, NotEstimable, Result
 from review.stats.intervals import Floats, Ints, cluster_se, clustered_mean, compact, t_quantile
@@ -348,7 +349,7 @@ def mean_difference(values: Floats, clusters: Ints, level: float = 0.95) -> Mean
         return NotEstimable("old and new do not differ on any answer, so nothing shows how far chance could move it")
     mean = float(values.mean())
     seen = cluster_se(values - mean, codes) ** 2 * groups / (groups - 1)
-    se = math.sqrt(seen + float(moved @ moved) / len(moved) / n**2)
+    se = math.sqrt(seen + _dot(moved, moved) / len(moved) / n**2)
     half = t_quantile(level, groups - 1) * se
     estimate = Estimate(mean, mean - half, mean + half, level, n, groups, "cluster-robust t, by prompt")
     return MeanChange(estimate, se, mean / se, _p_value(mean / se, groups - 1))
@@ -434,8 +435,8 @@ def _change(old: _Rate, new: _Rate, less: float = 0.0) -> Result:
     a, b = old.result, new.result
     assert isinstance(a, Estimate)
     assert isinstance(b, Estimate)
-    spread = math.sqrt(float(old.sums @ old.sums) * float(new.sums @ new.sums))
-    product = float(old.sums @ new.sums)
+    spread = math.sqrt(_dot(old.sums, old.sums) * _dot(new.sums, new.sums))
+    product = _dot(old.sums, new.sums)
     product = max(0.0, product - less) if product > 0 else product
     together = min(1.0, max(-1.0, product / spread)) if spread > 0 else 0.0
     down, up = b.value - b.low, b.high - b.value
@@ -482,10 +483,15 @@ def _alike(expected: Floats, correct: Floats, clusters: Ints) -> float:
     residual, scale = correct - expected, np.sqrt(np.clip(expected * (1 - expected), 0, None))
     together = np.bincount(clusters, weights=residual)
     scales = np.bincount(clusters, weights=scale)
-    pairs = float(scales @ scales - scale @ scale)
+    pairs = _dot(scales, scales) - _dot(scale, scale)
     if pairs <= 1e-12:
         return 0.0
-    return min(1.0, max(0.0, float(together @ together - residual @ residual) / pairs))
+    return min(1.0, max(0.0, (_dot(together, together) - _dot(residual, residual)) / pairs))
+
+
+def _dot(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
+    """The inner product without BLAS, whose threads are slow to start on a busy machine."""
+    return float((one * other).sum())
 
 
 def _p_value(statistic: float, degrees: int) -> float:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from review.errors import BadInput, NotFound
-from review.services import ingest
+from review.services import ingest, rounds
 from review.services.calibration import CalibrationReport, calibration_of, calibration_of_files
 from review.services.workspace import Workspace
 from review.stats.calibration import MeanChange
@@ -236,3 +236,23 @@ def test_the_shift_of_certainty(workspace: Workspace, tmp_path: Path) -> None:
     assert report.shift.excluded == {"only_one_side_answered": 1, "people_unresolved": 1}
     net = shifts(report)
     assert (net.estimate.value, net.estimate.n, net.estimate.clusters) == (0.75, 4, 2)
+
+
+def test_a_round_counts_its_own_pairs_and_labels_only(workspace: Workspace, tmp_path: Path) -> None:
+    pairs = [pair(f"p{n}", {"confidence": 0.7, "correct": n % 2 > 0}, {"confidence": 0.8}) for n in range(20)]
+    bring(workspace, tmp_path, pairs, [])
+    drawn = rounds.draw(workspace, rounds.DrawSpec(size=8, seed=1), "lead", NOW)
+    inside = [each[0] for each in workspace.database.cursor().execute("SELECT pair_id FROM slot").fetchall()]
+    answer = {"error_new": "none", "calibration_old": "right", "calibration_new": "over"}
+    more = [label(each, "ana", None, **answer, round_id=drawn.round_id) for each in inside[:6]]
+    other = [label(each, "ben", None, **answer | {"error_new": "other"}) for each in inside[:6]]
+    bring(workspace, tmp_path, [], [*more, *other])
+    report, whole = calibration_of(workspace, drawn.round_id), calibration_of(workspace)
+    assert report.shift is not None
+    assert (report.systems["new"].n, report.shift.n) == (6, 6)
+    assert report.exclusions["not_labelled_new"] == 2
+    assert isinstance(report.systems["new"].accuracy, Estimate)
+    assert report.systems["new"].accuracy.value == 1
+    # Over all rounds ana and ben disagree on every pair.
+    assert (whole.systems["new"].n, whole.exclusions["people_unresolved_new"]) == (0, 6)
+    json.dumps(whole.to_json(), allow_nan=False)
