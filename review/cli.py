@@ -315,6 +315,53 @@ def _agreement_lines(document: dict[str, Any]) -> list[str]:
 
 
 @_verb(main)
+@click.option("--round", "round_id", help="Only this round's frame and labels.")
+def parity(context: _Context, round_id: str | None) -> None:
+    """Look: is new as good as old under the contract? Exit 0 parity, 3 regression, 4 inconclusive.
+
+    A look is recorded, and the contract plans how many there are; without anything new the last one is shown again.
+    """
+    from datetime import UTC, datetime
+
+    from review.services import looks
+    from review.services.parity import parity as judge
+
+    with context.workspace() as workspace:
+        look, plan = looks.take(workspace, round_id, _who(), datetime.now(UTC))
+        report = look.report if look else judge(workspace, round_id=round_id).to_json()
+    taken = {"looks_taken": len(plan.looks), "looks_planned": plan.planned_looks, "another": plan.refusal or "possible"}
+    document = cast("dict[str, Any]", {**report, "look": look.to_json() if look else None, "plan": taken})
+    if plan.refusal:
+        context.say(plan.refusal)
+    context.print(document, _parity_lines(document))
+    sys.exit({"parity": 0, "regression": 3}.get(document["verdict"], 4))
+
+
+def _parity_lines(document: dict[str, Any]) -> list[str]:
+    """The verdict, its parts and what is missing, for the terminal."""
+    parts = document["parts"]
+    lines = [f"{document['verdict'].upper()} at a one-sided alpha of {document['alpha']:.4g}"]
+    lines.append(f"share right, new minus old, of all traffic: {document['part_verdicts']['tolerance']}")
+    for row in parts["tolerance"]:
+        missing = row["labels_needed"]
+        needed = f"; about {missing:,} more labelled pairs" if isinstance(missing, int) else ""
+        lines.append(
+            f"  {row['task'] or '(no task)'}: {row['verdict']}, {_shown(row['difference'])}, "
+            f"tolerance {row['tolerance']}{needed}"
+        )
+    failures = parts["failure_modes"]
+    lines.append(f"failure categories: {failures['verdict']}")
+    lines += [
+        f"  {row['category']}: {row['verdict']}, {row['old']} on old, {row['new']} on new"
+        for row in failures["categories"]
+    ]
+    direction = parts["direction"]
+    said = direction["direction"].replace("_", " ")
+    lines.append(f"direction of error: {direction['verdict']}, {said}, D {_shown(direction['balance'])}")
+    return [*lines, *document["notes"]]
+
+
+@_verb(main)
 @click.option("--old", required=True, type=click.Path(path_type=Path), help="FILE of id, confidence, correct.")
 @click.option("--new", type=click.Path(path_type=Path), help="The same of the new system, by the same ids.")
 def calibration(context: _Context, old: Path, new: Path | None) -> None:

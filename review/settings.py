@@ -10,6 +10,7 @@ from typing import cast
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from review.domain.contract import Contract
 from review.domain.rubric import DEFAULT_CATEGORIES, FailureCategory, Rubric
 from review.errors import BadSettings
 
@@ -33,6 +34,7 @@ class EvalConfig(_Section):
     rubric: Rubric = Rubric()
     failure_categories: tuple[FailureCategory, ...] = Field(default=DEFAULT_CATEGORIES, strict=False)
     adversarial: Adversarial = Adversarial()
+    contract: Contract = Contract()
 
 
 class Settings(BaseModel):

@@ -66,6 +66,7 @@ PAGES: tuple[PageInfo, ...] = (
     PageInfo("flag.py", "Flag", ":material/flag:"),
     PageInfo("rounds.py", "Rounds", ":material/stacks:", ("lead",)),
     PageInfo("agreement.py", "Agreement", ":material/handshake:", ("lead",)),
+    PageInfo("parity.py", "Parity", ":material/balance:", ("lead",)),
     PageInfo("adversarial.py", "Adversarial set", ":material/shield:"),
     PageInfo("pair.py", "Pair", ":material/compare:", ("lead",), listed=False),
 )
