@@ -6,6 +6,7 @@ import streamlit as st
 
 from review.services import agreement
 from review.services.agreement import PairStory
+from review.services.final_label import final_labels
 from review.ui import charts, failure, shell
 from review.ui.text import plain
 
@@ -45,6 +46,14 @@ def facts_of(output: dict[str, Any]) -> list[str]:
     if output.get("latency_ms") is not None:
         facts.append(f"{output['latency_ms']:,.0f} ms")
     return facts
+
+
+def final(story: PairStory) -> None:
+    """What counts in the end, and how it came about."""
+    for name, found in final_labels(story).items():
+        if name == "preference" or found.how != "unlabelled":
+            answer = "no final answer" if found.answer is None else charts.words(found.answer)
+            st.markdown(f"{QUESTIONS[name]}: **{plain(answer)}** · {plain(found.in_words(), 300)}")
 
 
 def label_row(row: dict[str, Any]) -> dict[str, object]:
@@ -93,7 +102,7 @@ if not pair_id:
     st.title("Pair", anchor=False)
     shell.empty(
         "Which pair?",
-        "Pairs open from the Agreement page: click a cell of a matrix, then a row.",
+        "Pairs open from the Agreement page: click a cell of a matrix or a line of a picture, then a row.",
         [("agreement.py", "Agreement")],
     )
     st.stop()
@@ -113,6 +122,7 @@ if found.reference:
         failure.said(found.reference, "reference")
 answers(found)
 st.subheader("Labels", anchor=False)
+final(found)
 if found.labels:
     st.dataframe([label_row(row) for row in found.labels], hide_index=True)
 else:

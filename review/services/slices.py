@@ -53,6 +53,7 @@ class Slice:
     Attributes:
         name: What the pairs have in common.
         n: Pairs (or labels) compared.
+        agree: How many of them agree.
         raw: Share that agrees.
         kappa: Cohen's kappa, from COEFFICIENTS_FROM on.
         ac1: Gwet's AC1, from COEFFICIENTS_FROM on.
@@ -61,6 +62,7 @@ class Slice:
 
     name: str
     n: int
+    agree: int
     raw: Result
     kappa: Result
     ac1: Result
@@ -71,6 +73,7 @@ class Slice:
         return {
             "name": self.name,
             "n": self.n,
+            "agree": self.agree,
             "raw": self.raw.to_json(),
             "kappa": self.kappa.to_json(),
             "ac1": self.ac1.to_json(),
@@ -245,6 +248,7 @@ def _slice(facts: Facts, grouped: _Grouped, at: Ints, name: str, size: int, rule
     return Slice(
         name=name,
         n=len(at),
+        agree=int((people == judge).sum()),
         raw=raw_estimate(people, judge, clusters, rules.level),
         kappa=kappa_estimate(people, judge, size, clusters, rules.level) if enough else few,
         ac1=ac1_estimate(people, judge, size, clusters, rules.level) if enough else few,
@@ -257,3 +261,9 @@ def by_value(found: Sequence[Slice]) -> list[Slice]:
     return sorted(
         found, key=lambda each: (isinstance(each.raw, NotEstimable), -getattr(each.raw, "value", 0.0), each.name)
     )
+
+
+def whole(found: Slicing) -> float | None:
+    """The raw agreement over all slices together; None where no pair was compared."""
+    compared = sum(each.n for each in found.slices)
+    return sum(each.agree for each in found.slices) / compared if compared else None

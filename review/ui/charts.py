@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
@@ -13,6 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from review.services.agreement import Comparison, OrderEffect, TwoPeople
 from review.stats.estimate import Estimate, Result
+from review.ui.text import line
 
 # Okabe-Ito: told apart with every kind of colour vision.
 PEOPLE, JUDGE = "#0072b2", "#d55e00"
@@ -37,6 +39,8 @@ ANSWERS = {
     "unparsable": "unparsable",
 }
 ROW = 46
+
+Build = Callable[[], alt.LayerChart | alt.Chart | None]
 
 
 def style() -> None:
@@ -119,6 +123,244 @@ def intervals(results: Mapping[str, Result], low: float = 0.0) -> alt.LayerChart
         x=alt.X("value:Q", scale=scale), text=alt.Text("value:Q", format=".2f")
     )
     return alt.LayerChart(layer=[bars, points, labels]).properties(height=ROW * len(rows) + 40)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a forest: a name, its estimate, and how many it is about."""
+
+    name: str
+    result: Result
+    n: int
+
+
+def forest(lines: Sequence[Line], *, reference: float | None = None, order: bool = True) -> alt.LayerChart | None:
+    """Shares as lines of one picture, the highest on top; None when none of them can be estimated.
+
+    A click on a line sets the selection `row` (field name).
+
+    Args:
+        lines: Those that cannot be given are left to the text.
+        reference: A share to compare with, drawn as a dashed line.
+        order: Sorted by value; else as given.
+    """
+    rows = [
+        {
+            "name": each.name,
+            "value": each.result.value,
+            "low": each.result.low,
+            "high": each.result.high,
+            "n": each.n,
+            "text": f"{100 * each.result.value:.0f} %",
+            "of": f"of {each.n:,}",
+            "interval": f"{each.result.low:.0%} to {each.result.high:.0%}",
+            "prompts": each.result.clusters,
+            "method": each.result.method,
+        }
+        for each in lines
+        if isinstance(each.result, Estimate)
+    ]
+    if not rows:
+        return None
+    if order:
+        rows.sort(key=lambda row: (-float(row["value"]), str(row["name"])))
+    chosen = alt.selection_point(name="row", fields=["name"], empty=False)
+    base = alt.Chart(pd.DataFrame(rows)).encode(
+        y=alt.Y(
+            "name:N",
+            sort=[str(row["name"]) for row in rows],
+            title=None,
+            axis=alt.Axis(labelLimit=210, ticks=False, domain=False),
+        ),
+        tooltip=[
+            alt.Tooltip("name:N", title="which"),
+            alt.Tooltip("value:Q", title="share", format=".1%"),
+            alt.Tooltip("interval:N", title="interval"),
+            alt.Tooltip("n:Q", title="compared", format=","),
+            alt.Tooltip("prompts:Q", title="prompts", format=","),
+            alt.Tooltip("method:N", title="method"),
+        ],
+    )
+    # The room right of 100 % holds the numbers, so that they never lie on a bar.
+    scale = alt.Scale(domain=[0, 1.32], nice=False, zero=True)
+    axis = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format="%", title=None, domain=False, ticks=False)
+    # The whole line takes the click, not only its thin bar.
+    ground = base.mark_bar(height={"band": 0.9}, color=_ink(), cornerRadius=4, cursor="pointer").encode(
+        x=alt.XDatum(0, scale=scale, axis=axis),
+        x2=alt.X2Datum(1.32),
+        opacity=alt.condition(chosen, alt.value(0.12), alt.value(0.001)),
+    )
+    ground = ground.add_params(chosen)
+    bars = base.mark_bar(height=7, cornerRadius=4, color=_cell(), opacity=0.4, cursor="pointer").encode(
+        x=alt.X("low:Q", scale=scale, axis=axis), x2="high:Q"
+    )
+    points = base.mark_point(size=85, filled=True, color=_cell(), opacity=1, cursor="pointer").encode(
+        x=alt.X("value:Q", scale=scale)
+    )
+    numbers = base.mark_text(align="left", fontSize=12, color=_ink(), cursor="pointer").encode(
+        x=alt.XDatum(1.03, scale=scale), text="text:N"
+    )
+    counts = base.mark_text(align="left", fontSize=11, color=_ink(), opacity=0.65, cursor="pointer").encode(
+        x=alt.XDatum(1.16, scale=scale), text="of:N"
+    )
+    layers: list[alt.Chart] = [ground]
+    if reference is not None:
+        data = pd.DataFrame([{"reference": reference}])
+        layers.append(
+            alt.Chart(data)
+            .mark_rule(strokeDash=[4, 4], color=_ink(), opacity=0.7)
+            .encode(x=alt.X("reference:Q", scale=scale), tooltip=[alt.Tooltip("reference:Q", format=".0%")])
+        )
+    return alt.LayerChart(layer=[*layers, bars, points, numbers, counts]).properties(height=30 * len(rows) + 34)
+
+
+def trend(lines: Sequence[Line], reference: float) -> alt.LayerChart | None:
+    """Shares over rounds, in the order given, with a dashed line to compare with; a click sets `row` (field name)."""
+    rows = [
+        {
+            "name": each.name,
+            "value": each.result.value,
+            "low": each.result.low,
+            "high": each.result.high,
+            "n": each.n,
+            "interval": f"{each.result.low:.0%} to {each.result.high:.0%}",
+        }
+        for each in lines
+        if isinstance(each.result, Estimate)
+    ]
+    if not rows:
+        return None
+    chosen = alt.selection_point(name="row", fields=["name"], empty=False)
+    scale = alt.Scale(domain=[0, 1], nice=False)
+    names = [str(row["name"]) for row in rows]
+    x = alt.X("name:N", sort=names, title=None, axis=alt.Axis(labelAngle=0, labelLimit=110, labelOverlap="greedy"))
+    base = alt.Chart(pd.DataFrame(rows)).encode(
+        x=x,
+        tooltip=[
+            alt.Tooltip("name:N", title="round"),
+            alt.Tooltip("value:Q", title="agreement", format=".1%"),
+            alt.Tooltip("interval:N", title="interval"),
+            alt.Tooltip("n:Q", title="compared", format=","),
+        ],
+    )
+    axis = alt.Axis(format="%", tickCount=5, title=None)
+    y = alt.Y("value:Q", scale=scale, axis=axis)
+    way = base.mark_line(color=_cell(), opacity=0.6).encode(y=y)
+    bars = base.mark_bar(width=7, cornerRadius=4, color=_cell(), opacity=0.4).encode(
+        y=alt.Y("low:Q", scale=scale, axis=axis), y2="high:Q"
+    )
+    points = (
+        base.mark_point(size=120, filled=True, color=_cell(), cursor="pointer")
+        .encode(
+            y=y,
+            opacity=alt.value(1),
+            stroke=alt.condition(chosen, alt.value(_ink()), alt.value("transparent")),
+            strokeWidth=alt.value(2.5),
+        )
+        .add_params(chosen)
+    )
+    goal = alt.Chart(pd.DataFrame([{"reference": reference, "told": f"{reference:.0%}"}])).encode(
+        y=alt.Y("reference:Q", scale=scale)
+    )
+    rule = goal.mark_rule(strokeDash=[4, 4], color=JUDGE)
+    told = goal.mark_text(align="right", baseline="bottom", dy=-3, color=JUDGE, fontSize=12).encode(
+        x=alt.value("width"), text="told:N"
+    )
+    return alt.LayerChart(layer=[rule, told, bars, way, points]).properties(height=260)
+
+
+@st.cache_resource(max_entries=256, ttl=3600, show_spinner=False)
+def _specification(key: tuple[Hashable, ...], is_dark: bool, _build: Build) -> dict[str, Any] | None:  # noqa: ARG001 the cache's key
+    """A chart as the dictionary that the browser gets. Building and converting one takes longer than a whole page."""
+    chart = _build()
+    if chart is None:
+        return None
+    specification = chart.to_dict()
+    specification.pop("config", None)  # Streamlit's own look
+    return specification
+
+
+def draw(key: tuple[Hashable, ...], build: Build, alt_text: str) -> bool:
+    """Show a chart, built once for all visits with the same `key`; False when there is nothing to draw.
+
+    Args:
+        key: What the picture depends on: the data's version, the rules, the part.
+        build: Makes the chart, or None.
+        alt_text: What it shows, for people who do not see it.
+    """
+    specification = _specification(key, dark(), build)
+    if specification is None:
+        return False
+    st.vega_lite_chart(specification, width="stretch", alt=alt_text)
+    return True
+
+
+def pick(key: tuple[Hashable, ...], build: Build, alt_text: str, names: Sequence[str], *, name: str) -> str | None:
+    """Show a forest or a trend and return the line that was chosen, by a click on it or from the list below it.
+
+    Args:
+        key: As in draw().
+        build: Makes the chart, or None.
+        alt_text: As in draw().
+        names: The lines, in the order of the list.
+        name: Unique on the page.
+    """
+    box, picture = f"{name}_box", f"{name}_picture"
+
+    def clicked() -> None:
+        rows: list[dict[str, str]] = st.session_state[picture].selection.get("row") or []
+        if rows and rows[0].get("name") in names:
+            st.session_state[box] = rows[0]["name"]
+
+    specification = _specification(key, dark(), build)
+    if specification is not None:
+        st.vega_lite_chart(
+            specification, width="stretch", key=picture, on_select=clicked, selection_mode="row", alt=alt_text
+        )
+    return st.selectbox(
+        "Show the pairs behind",
+        list(names),
+        None,
+        key=box,
+        format_func=lambda each: line(each, 80),
+        placeholder="click a line above, or choose here",
+        label_visibility="collapsed",
+    )
+
+
+def cell(key: tuple[Hashable, ...], build: Build, alt_text: str, *, name: str) -> dict[str, str] | None:
+    """Show a matrix and return the cell that was clicked (fields human, verdict); arguments as in pick()."""
+    specification = _specification(key, dark(), build)
+    if specification is None:
+        return None
+    event = st.vega_lite_chart(
+        specification, width="stretch", key=name, on_select="rerun", selection_mode="cell", alt=alt_text
+    )
+    cells: list[dict[str, str]] = event.selection.get("cell") or []
+    return cells[0] if cells else None
+
+
+def counts(found: Mapping[str, int]) -> alt.LayerChart:
+    """Counts as bars in the order given; a click sets the selection `row` (field name)."""
+    total = max(sum(found.values()), 1)
+    data = pd.DataFrame(
+        {"name": name, "count": count, "share": count / total, "text": f"{count:,}  ({count / total:.0%})"}
+        for name, count in found.items()
+    )
+    chosen = alt.selection_point(name="row", fields=["name"], empty=False)
+    most = max(max(found.values()), 1)
+    base = alt.Chart(data).encode(
+        y=alt.Y("name:N", sort=list(found), title=None, axis=alt.Axis(labelLimit=260, ticks=False, domain=False)),
+        x=alt.X("count:Q", title=None, axis=None, scale=alt.Scale(domain=[0, most * 1.3], nice=False)),
+        tooltip=["name:N", alt.Tooltip("count:Q", format=","), alt.Tooltip("share:Q", format=".1%")],
+    )
+    bars = (
+        base.mark_bar(cornerRadiusEnd=3, height=20, color=_cell(), cursor="pointer")
+        .encode(stroke=alt.condition(chosen, alt.value(_ink()), alt.value("transparent")), strokeWidth=alt.value(2.5))
+        .add_params(chosen)
+    )
+    labels = base.mark_text(align="left", dx=6, color=_ink()).encode(text="text:N")
+    return alt.LayerChart(layer=[bars, labels]).properties(height=36 * len(found) + 20)
 
 
 def matrix(comparison: Comparison) -> alt.LayerChart:
