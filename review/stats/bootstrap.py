@@ -29,6 +29,8 @@ WORKERS = 2
 BINOMIAL = 10
 # From so many clusters on, Poisson counts are quicker than draws one by one.
 FEW = 1_000
+# With ten skewed values of a hundred other than 0 the interval covered 92 %, with five of fifty 89 %.
+FEWEST_MOVED = 15
 # Sums closer than this share of the largest are the same; their last bits depend on the order of the rows.
 _GRAIN = 2.0**-36
 
@@ -137,8 +139,11 @@ def bootstrap_interval(
         return NotEstimable("there is only one prompt, and an interval needs at least two")
     sums = _sums(np.column_stack([weight * values, weight]), groups)
     value = float(sums[:, 0].sum() / sums[:, 1].sum())
-    if np.ptp(values) <= 0:
-        return NotEstimable(f"all {n} values are the same, and resampling them shows no spread")
+    moved = _moved(values, groups)
+    if moved < min(FEWEST_MOVED, prompts - 1):
+        return NotEstimable(
+            f"only {moved} of {prompts} prompts have a value other than the commonest; resampling them says too little"
+        )
     drawn = np.sort(
         cluster_bootstrap(weight * values, weight, groups, resamples=resamples, rng=rng, strata=strata)[:, 0]
     )
@@ -156,6 +161,12 @@ def bootstrap_interval(
         f"cluster bootstrap, {name} with t tails, {resamples:,} resamples",
         dict(exclusions or {}),
     )
+
+
+def _moved(values: Floats, groups: Ints) -> int:
+    """How many clusters have a value that is not the commonest one."""
+    found, times = np.unique(values, return_counts=True)
+    return len(np.unique(groups[values != found[times.argmax()]]))
 
 
 def _corrections(drawn: Floats, value: float, sums: Floats) -> tuple[float, float]:
