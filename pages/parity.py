@@ -43,11 +43,13 @@ def calibrated(db: Path, version: str, round_id: str | None) -> calibration.Cali
 
 
 charts.style()
-st.title("Parity", anchor=False)
-st.caption("Is the new stack as good as the old one, within what was agreed?")
+with st.container(key="beside_title"):
+    heading, choice = st.columns([3, 2], gap="large", vertical_alignment="bottom")
+heading.title("Parity", anchor=False)
+heading.caption("Is the new stack as good as the old one, within what was agreed?")
 with shell.errors():
     names = agreement.round_names(workspace)
-    round_id = st.selectbox(
+    round_id = choice.selectbox(
         "Labels of",
         list(names),
         None,

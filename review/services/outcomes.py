@@ -67,9 +67,9 @@ class Evidence:
 
     @property
     def labelled(self) -> int:
-        """Different pairs with an error direction for both sides, or with known correctness."""
+        """Different pairs on which people said which way each side errs; without any, pairs with known correctness."""
         told = self.rows.pair[(self.rows.error_old >= 0) & (self.rows.error_new >= 0)]
-        return len(np.union1d(told, np.flatnonzero(self.has_known & self.frame.inside)))
+        return len(np.unique(told)) or int(self.has_known.sum())
 
 
 def gather(workspace: Workspace, round_id: str | None) -> Evidence:

@@ -67,13 +67,12 @@ def verdict_banner(workspace: Workspace, report: ParityReport, plan: LookPlan, a
     """The verdict that counts, or where labels stand without one; returns whether verdicts of parts may be shown."""
     last = plan.last
     current = last is not None and last.evidence == report.evidence
-    with st.container(border=True):
+    with st.container(border=True, key="beside_verdict"):
+        said, done = st.columns([3, 2], gap="large", vertical_alignment="center")
+    with said:
         if last is None:
             st.subheader("No verdict yet", anchor=False)
-            st.text(
-                "A verdict is read off at a look, and looks are few: reading again and again until it says “parity” "
-                "would make it say so too often."
-            )
+            st.text("A verdict is read off at a look. Looks are few, because reading until it says “parity” misleads.")
         else:
             st.subheader(f"{ICONS[last.verdict]} {WORDS[last.verdict]}", anchor=False)
             st.text(MEANS[last.verdict])
@@ -82,28 +81,36 @@ def verdict_banner(workspace: Workspace, report: ParityReport, plan: LookPlan, a
             since = report.labelled - last.labelled
             more = f"{since:,} more labelled pairs" if since > 0 else "other labels or verdicts"
             st.caption(f"Since then there are {more}. Below are estimates of now; the verdict is that of the look.")
-        st.progress(min(1.0, plan.labelled / plan.planned), text=f"{plan.labelled:,} of {plan.planned:,} planned pairs")
-        if plan.alpha is not None:
-            number = len(plan.looks) + 1
-            if st.button(
-                f"Look now ({number} of {plan.planned_looks})",
-                type="primary",
-                icon=":material/visibility:",
-                help=f"Uses a one-sided alpha of {plan.alpha:.3g}; it is recorded and cannot be taken back.",
-            ):
-                with shell.errors():
-                    looks.take(workspace, report.round_id, actor, datetime.now(UTC))
-                st.rerun()
-            if plan.labelled < plan.planned and number < plan.planned_looks:
-                st.caption(
-                    f"At {100 * min(1.0, plan.labelled / plan.planned):.0f} % of the plan a look may use an alpha of "
-                    f"{plan.alpha:.2g} of {report.contract.alpha:.2g}; it decides only what is very clear."
-                )
-        elif plan.refusal and not current:
+        if plan.refusal and not current:
             st.caption(plain(plan.refusal))
         if plan.other_contracts:
             st.caption(f"{plan.other_contracts} looks were taken at these labels under other contracts.")
+    with done:
+        share = min(1.0, plan.labelled / plan.planned)
+        st.progress(share, text=f"{plan.labelled:,} of {max(plan.planned, plan.labelled):,} planned pairs are labelled")
+        if plan.alpha is not None:
+            _look_button(workspace, report, plan, actor, share)
     return current
+
+
+def _look_button(workspace: Workspace, report: ParityReport, plan: LookPlan, actor: str, share: float) -> None:
+    """Take a look, and what it may use."""
+    number = len(plan.looks) + 1
+    if st.button(
+        f"Look now ({number} of {plan.planned_looks})",
+        type="primary",
+        icon=":material/visibility:",
+        width="stretch",
+        help=f"Uses a one-sided alpha of {plan.alpha:.3g}; it is recorded and cannot be taken back.",
+    ):
+        with shell.errors():
+            looks.take(workspace, report.round_id, actor, datetime.now(UTC))
+        st.rerun()
+    if share < 1 and number < plan.planned_looks:
+        st.caption(
+            f"At {100 * share:.0f} % of the plan a look may use an alpha of {plan.alpha:.2g} of "
+            f"{report.contract.alpha:.2g}: it decides only what is very clear."
+        )
 
 
 def _looked(look: Look, plan: LookPlan) -> str:
@@ -121,7 +128,7 @@ def part_tiles(report: ParityReport, *, read: bool) -> None:
         "failure_modes": _failures_tile(report.failure_modes),
         "direction": _direction_tile(report.direction),
     }
-    with st.container(key="halves_parts"):
+    with st.container(key="parts"):
         columns = st.columns(3, gap="small")
     for column, (part, title) in zip(columns, PARTS.items(), strict=True):
         with column, st.container(border=True, height="stretch"):
@@ -245,12 +252,11 @@ def arithmetic(row: TaskParity) -> list[str]:
         parts.append(f"{100 * shares.judged_tie:.1f} % are judged ties, known through the audit")
     parts.append(f"{100 * shares.disagreement:.1f} % are disagreements, known through labels")
     said = ["; ".join(parts) + "."]
-    open_share = shares.judged_tie + shares.disagreement
+    open_share = 1 - shares.identical
     if isinstance(row.difference, Estimate) and 0 < open_share < 0.999:
         half = 100 * (row.difference.high - row.difference.low) / 2
         said.append(
-            f"So an uncertainty of ±{half / open_share:.1f} points on the pairs that can differ becomes ±{half:.1f} "
-            "points of all traffic."
+            f"So ±{half / open_share:.1f} points on the pairs that can differ become ±{half:.1f} points of all traffic."
         )
     if row.judge:
         said.append(
