@@ -21,6 +21,8 @@ from review.services.facts import (
     joined_verdicts,
     load_facts,
 )
+from review.services.population import Population, population
+from review.services.weighted_agreement import PopulationAgreement, weighted_agreement
 from review.services.workspace import Workspace
 from review.stats import raters
 from review.stats.agreement import (
@@ -169,7 +171,7 @@ class OrderEffect:
 
 @dataclass(frozen=True)
 class JudgeAgreement:
-    """One judge: against people on each dimension, and against itself over orders.
+    """One judge: against people on each dimension and over the whole frame, and against itself over orders.
 
     `verdicts` counts its verdicts on all pairs it judged, labelled or not, before any rule.
     """
@@ -179,12 +181,14 @@ class JudgeAgreement:
     dimensions: tuple[Comparison, ...]
     order: OrderEffect | NotEstimable
     verdicts: dict[str, int]
+    population: PopulationAgreement
 
     def to_json(self) -> dict[str, object]:
         """The judge as plain JSON values: the preference at the top, the other dimensions below."""
         return {
             "judge": self.judge,
             **self.preference.to_json(),
+            "population": self.population.to_json(),
             "order": self.order.to_json(),
             "verdicts": dict(self.verdicts),
             "dimensions": {each.dimension: each.to_json() for each in self.dimensions},
@@ -285,10 +289,13 @@ def agreement(
     """
     rules = Rules(unit, unparsable, inconsistent, both_bad)
     facts = load_facts(workspace, round_id)
+    frame = population(workspace, round_id)
     return AgreementReport(
         rules=rules,
         round_id=round_id,
-        judges=tuple(_judge(facts, index, rules) for index in range(len(facts.votes.judges)) if facts.judged(index)),
+        judges=tuple(
+            _judge(facts, index, rules, frame) for index in range(len(facts.votes.judges)) if facts.judged(index)
+        ),
         people=_people(facts, rules),
         labels=facts.labels_by_use(),
     )
@@ -442,7 +449,7 @@ def _with(result: Result, excluded: Mapping[str, int]) -> Result:
     return replace(result, exclusions=dict(excluded)) if isinstance(result, Estimate) else result
 
 
-def _judge(facts: Facts, judge: int, rules: Rules) -> JudgeAgreement:
+def _judge(facts: Facts, judge: int, rules: Rules, frame: Population) -> JudgeAgreement:
     """One judge on every dimension it gave, and over orders."""
     votes = facts.votes
     verdicts = joined_verdicts(facts, judge)
@@ -453,6 +460,7 @@ def _judge(facts: Facts, judge: int, rules: Rules) -> JudgeAgreement:
         dimensions=tuple(_comparison(facts, judge, name, rules) for name in given),
         order=_order(facts, judge, verdicts, rules),
         verdicts={name: int((verdicts.verdict == code).sum()) for code, name in enumerate(VERDICTS) if code != ABSENT},
+        population=weighted_agreement(facts, judge, rules, frame),
     )
 
 

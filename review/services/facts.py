@@ -84,7 +84,8 @@ class Rules:
                 "tie": "“Both bad” counts as a tie.",
             }[self.both_bad],
             "Skips, hidden repeats, surplus labels, replaced labels and a person's older label of the same pair do not "
-            "count; between people, surplus labels do. Nothing is weighted: the numbers are about the labelled pairs.",
+            "count; between people, surplus labels do. Only the "
+            "figure for the whole frame is weighted, without adjudications; all others are about the labelled pairs.",
         ]
 
 

@@ -34,7 +34,7 @@ def judges(view: View, report: AgreementReport) -> None:
         return
     ordered = sorted(report.judges, key=lambda each: (-getattr(each.preference.raw, "value", -1.0), each.judge))
     for each in ordered:
-        st.markdown(f"**{plain(each.judge, 80)}** · {sentence(each.preference, view.rules)}")
+        st.markdown(f"**{plain(each.judge, 80)}** · {_headline(each, view.rules)}")
     charts.draw(
         view.key("judges"),
         lambda: charts.forest([charts.Line(each.judge, each.preference.raw, each.preference.n) for each in ordered]),
@@ -71,13 +71,18 @@ def _judge(view: View, number: int, judge: JudgeAgreement) -> None:
             "Question",
             list(comparisons),
             default="preference",
-            format_func=lambda name: f"{DIMENSION_WORDS[name]}: {_headline(comparisons[name])}",
+            format_func=lambda name: f"{DIMENSION_WORDS[name]}: {_short(comparisons[name])}",
             key=f"dimension_{judge.judge}",
             label_visibility="collapsed",
             required=True,
         )
     comparison = comparisons[chosen]
-    st.markdown(sentence(comparison, view.rules))
+    if chosen == "preference":
+        st.markdown(_headline(judge, view.rules))
+        if comparison.n:
+            _beside_headline(judge, view.rules)
+    else:
+        st.markdown(sentence(comparison, view.rules))
     if comparison.n:
         with charts.beside(f"{number}_{chosen}") as (left, right):
             with left:
@@ -99,7 +104,37 @@ def _judge(view: View, number: int, judge: JudgeAgreement) -> None:
         _order(view, judge)
 
 
-def _headline(comparison: Comparison) -> str:
+def _headline(judge: JudgeAgreement, rules: Rules) -> str:
+    """How far the judge agrees with people: over the whole frame where that is known, else on the labelled pairs."""
+    whole = judge.population
+    if isinstance(whole.rate, NotEstimable):
+        return sentence(judge.preference, rules)
+    rate, chance = whole.rate, judge.preference.chance
+    told = (
+        f"Agrees with people on **{percent(rate.value)}** of {whole.of} ({100 * rate.low:.0f} to "
+        f"{percent(rate.high)} at {percent(rate.level)})"
+    )
+    return told + (f"; by chance it would be {percent(chance)}." if isinstance(chance, float) else ".")
+
+
+def _beside_headline(judge: JudgeAgreement, rules: Rules) -> None:
+    """The unweighted figure, small, and why both differ or why there is one only."""
+    whole = judge.population
+    if isinstance(whole.rate, NotEstimable):
+        st.caption(f"Not weighted: {plain(whole.reason)}.")
+        return
+    uncovered = (
+        f" {whole.uncovered:,} of the {whole.pairs:,} pairs lie in strata without a label; they are not spoken for."
+        if whole.uncovered
+        else ""
+    )
+    st.caption(
+        f"Weighted to {whole.pairs:,} pairs. Unweighted: {sentence(judge.preference, rules)} "
+        f"Why they differ: {plain(whole.reason)}.{uncovered}"
+    )
+
+
+def _short(comparison: Comparison) -> str:
     """The raw agreement in a few words."""
     if isinstance(comparison.raw, NotEstimable):
         return "not estimable"

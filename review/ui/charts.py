@@ -49,6 +49,7 @@ def style() -> None:
         """<style>
         [class*="st-key-beside"] [data-testid="stColumn"] { min-width: 24rem; }
         .st-key-rules [data-testid="stColumn"] { min-width: 17rem; }
+        .st-key-parts [data-testid="stColumn"] { min-width: 13rem; }
         </style>"""
     )
 
@@ -182,12 +183,12 @@ def forest(lines: Sequence[Line], *, reference: float | None = None, order: bool
         ],
     )
     # The room right of 100 % holds the numbers, so that they never lie on a bar.
-    scale = alt.Scale(domain=[0, 1.32], nice=False, zero=True)
+    scale = alt.Scale(domain=[0, 1.4], nice=False, zero=True)
     axis = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format="%", title=None, domain=False, ticks=False)
     # The whole line takes the click, not only its thin bar.
     ground = base.mark_bar(height={"band": 0.9}, color=_ink(), cornerRadius=4, cursor="pointer").encode(
         x=alt.XDatum(0, scale=scale, axis=axis),
-        x2=alt.X2Datum(1.32),
+        x2=alt.X2Datum(1.4),
         opacity=alt.condition(chosen, alt.value(0.12), alt.value(0.001)),
     )
     ground = ground.add_params(chosen)
@@ -201,7 +202,7 @@ def forest(lines: Sequence[Line], *, reference: float | None = None, order: bool
         x=alt.XDatum(1.03, scale=scale), text="text:N"
     )
     counts = base.mark_text(align="left", fontSize=11, color=_ink(), opacity=0.65, cursor="pointer").encode(
-        x=alt.XDatum(1.16, scale=scale), text="of:N"
+        x=alt.XDatum(1.2, scale=scale), text="of:N"
     )
     layers: list[alt.Chart] = [ground]
     if reference is not None:
