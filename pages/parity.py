@@ -43,8 +43,8 @@ def calibrated(db: Path, version: str, round_id: str | None) -> calibration.Cali
 
 
 charts.style()
-with st.container(key="beside_title"):
-    heading, choice = st.columns([3, 2], gap="large", vertical_alignment="bottom")
+with st.container(key="parts_title"):
+    heading, choice = st.columns([3, 2], gap="medium", vertical_alignment="bottom")
 heading.title("Parity", anchor=False)
 heading.caption("Is the new stack as good as the old one, within what was agreed?")
 with shell.errors():

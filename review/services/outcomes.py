@@ -33,12 +33,14 @@ class TrafficShares:
         judged_tie: Every verdict a tie: known through the audit.
         disagreement: All else without known correctness: known through labels.
         known: Correctness came with the pairs.
+        pairs: All of them, as a count.
     """
 
     identical: float
     judged_tie: float
     disagreement: float
     known: float
+    pairs: int
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def scope_of(evidence: Evidence, pairs: Ints, known: Bools, task: int | None) ->
     if sample is None:
         return None
     kinds = [identical, sizes[tasks], sizes[:tasks].sum(), sizes[tasks + 1 :].sum()]
-    return Scope(sample, speaks, sizes, TrafficShares(*(float(each) / total for each in kinds)))
+    return Scope(sample, speaks, sizes, TrafficShares(*(float(each) / total for each in kinds), pairs=int(total)))
 
 
 def shared(weights: Floats, pairs: Ints) -> Floats:
@@ -238,7 +240,7 @@ def shares_without_labels(evidence: Evidence, task: int | None) -> TrafficShares
     total = max(1, int(inside.sum()))
     code = code[inside]
     kinds = [(code < 0).sum(), (code == tasks).sum(), ((code >= 0) & (code < tasks)).sum(), (code > tasks).sum()]
-    return TrafficShares(*(float(each) / total for each in kinds))
+    return TrafficShares(*(float(each) / total for each in kinds), pairs=int(total))
 
 
 def without_known(evidence: Evidence) -> Evidence:

@@ -49,7 +49,7 @@ def style() -> None:
         """<style>
         [class*="st-key-beside"] [data-testid="stColumn"] { min-width: 24rem; }
         .st-key-rules [data-testid="stColumn"] { min-width: 17rem; }
-        .st-key-parts [data-testid="stColumn"] { min-width: 13rem; }
+        [class*="st-key-parts"] [data-testid="stColumn"] { min-width: 13rem; }
         </style>"""
     )
 

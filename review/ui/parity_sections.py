@@ -67,8 +67,8 @@ def verdict_banner(workspace: Workspace, report: ParityReport, plan: LookPlan, a
     """The verdict that counts, or where labels stand without one; returns whether verdicts of parts may be shown."""
     last = plan.last
     current = last is not None and last.evidence == report.evidence
-    with st.container(border=True, key="beside_verdict"):
-        said, done = st.columns([3, 2], gap="large", vertical_alignment="center")
+    with st.container(border=True, key="parts_verdict"):
+        said, done = st.columns([3, 2], gap="medium", vertical_alignment="center")
     with said:
         if last is None:
             st.subheader("No verdict yet", anchor=False)
@@ -163,15 +163,19 @@ def _direction_tile(part: ErrorDirection) -> list[str]:
     return [f"{DIRECTIONS[part.direction].capitalize()}.", f"D {told(part.balance)}; margin ±{100 * part.margin:.0f}."]
 
 
-def missing_words(missing: Missing | None, judge: bool = True) -> str | None:
-    """How many labels are missing, in one sentence."""
+def missing_words(missing: Missing | None, traffic: int) -> str | None:
+    """How many labels are missing, in one or two sentences; `traffic` is how many pairs there are at all."""
     if missing is None:
         return None
     if isinstance(missing.labels, NotEstimable):
         return f"How many labels are missing cannot be said: {missing.labels.reason}."
     said = f"About {missing.labels:,} more labelled pairs would decide it if old and new are equally good"
-    if judge and isinstance(missing.with_judge, int):
+    least = missing.labels
+    if isinstance(missing.with_judge, int):
         said += f", or {missing.with_judge:,} together with this judge's verdicts on all pairs"
+        least = min(least, missing.with_judge)
+    if least > traffic:
+        said += f". There are only {traffic:,} pairs: import more traffic, or agree on a wider tolerance before looking"
     return said + "."
 
 
@@ -184,7 +188,7 @@ def tolerance_section(report: ParityReport, key: tuple[Hashable, ...], *, read: 
     )
     for sentence in arithmetic(overall):
         st.text(sentence)
-    if words := missing_words(overall.missing):
+    if words := missing_words(overall.missing, overall.shares.pairs):
         st.info(plain(words), icon=":material/add_task:")
     lines = [
         Against(name_of(row.task), row.difference, row.tolerance, row.verdict if read else "inconclusive")
