@@ -344,6 +344,7 @@ class _Claim:
         self.pairs, self.values, self.weights = pairs, values, weights
         self.scope = scope_of(evidence, pairs, known, task)
         self.carried = evidence.predicted is not None and not bool(evidence.has_known.any())
+        self.corrected: dict[float, Result | None] = {}
         self.correlation: float | NotEstimable = NotEstimable("no judge judged the frame")
 
     @property
@@ -357,7 +358,12 @@ class _Claim:
         return estimate(self.scope, self.values, self.pairs, self.weights, prompts, level, self.excluded)
 
     def with_judge(self, level: float) -> Result | None:
-        """Corrected by the judge's verdicts on all pairs; None where no judge can be used."""
+        """Corrected by the judge's verdicts on all pairs; None where no judge can be used. Computed once a level."""
+        if level not in self.corrected:
+            self.corrected[level] = self._with_judge(level)
+        return self.corrected[level]
+
+    def _with_judge(self, level: float) -> Result | None:
         scope, frame, predicted = self.scope, self.evidence.frame, self.evidence.predicted
         if scope is None or predicted is None or not self.carried:
             return None
