@@ -9,7 +9,7 @@ from typing import cast
 from review.stats.intervals import Floats, Ints
 
 
-def score_z(counts: Floats, steps: Ints, mean: float) -> float | None:
+def score_z(counts: Floats, steps: Ints | Floats, mean: float) -> float | None:
     """How many standard errors the mean seen lies above a supposed one; None where the supposed mean leaves no spread.
 
     Args:
@@ -25,7 +25,7 @@ def score_z(counts: Floats, steps: Ints, mean: float) -> float | None:
     return (float(counts @ steps) / number - mean) * math.sqrt(number / variance)
 
 
-def score_limits(counts: Floats, steps: Ints, quantile: float) -> tuple[float, float]:
+def score_limits(counts: Floats, steps: Ints | Floats, quantile: float) -> tuple[float, float]:
     """Limits between which the score test at this quantile does not reject a supposed mean.
 
     Args:
@@ -39,7 +39,7 @@ def score_limits(counts: Floats, steps: Ints, quantile: float) -> tuple[float, f
     return low, _upper_limit(counts, steps, quantile)
 
 
-def _upper_limit(counts: Floats, steps: Ints, quantile: float) -> float:
+def _upper_limit(counts: Floats, steps: Ints | Floats, quantile: float) -> float:
     """The largest mean that the score test does not reject."""
     number, top = float(counts.sum()), float(steps[-1])
     mean = float(counts @ steps) / number
