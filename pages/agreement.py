@@ -10,7 +10,7 @@ from review.services.agreement import AgreementReport
 from review.services.facts import BothBad, Rules, Unit
 from review.stats.consensus import Inconsistent, Unparsable
 from review.ui import agreement_details, agreement_sections, charts, shell
-from review.ui.agreement_view import View
+from review.ui.agreement_view import View, remember
 from review.ui.text import line, plain
 
 SECTIONS = ("Judges", "Slices", "Stability", "People", "Two judges")
@@ -28,6 +28,16 @@ LABEL_WORDS = {
     "replaced": "replaced by a correction",
 }
 
+# What is chosen here, and at first. Streamlit forgets a page's widgets; whoever comes back from a pair wants them kept.
+CHOSEN: dict[str, object] = {
+    "agreement_section": SECTIONS[0],
+    "agreement_round": None,
+    "agreement_unit": "majority",
+    "agreement_unparsable": "tie",
+    "agreement_inconsistent": "own",
+    "agreement_both_bad": "own",
+}
+
 session = shell.page("agreement.py")
 workspace, actor = session.workspace, session.actor
 
@@ -41,36 +51,42 @@ def chosen_rules() -> tuple[str | None, Rules, DeltaGenerator]:
             "Labels of",
             list(names),
             None,
+            key="agreement_round",
             format_func=lambda each: line(names[each], 80),
             placeholder="all rounds and imports",
         )
         unit = second.segmented_control(
-            "People count as", get_args(Unit), default="majority", format_func=UNIT_WORDS.__getitem__, required=True
+            "People count as",
+            get_args(Unit),
+            key="agreement_unit",
+            format_func=UNIT_WORDS.__getitem__,
+            required=True,
         )
         more = st.expander("What these numbers count, and what they do not")
         columns = more.columns(3, gap="medium")
         unparsable = columns[0].segmented_control(
             "An unparsable verdict is",
             get_args(Unparsable),
-            default="tie",
+            key="agreement_unparsable",
             format_func=UNPARSABLE_WORDS.__getitem__,
             required=True,
         )
         inconsistent = columns[1].segmented_control(
             "One that changes with the order is",
             get_args(Inconsistent),
-            default="own",
+            key="agreement_inconsistent",
             format_func=INCONSISTENT_WORDS.__getitem__,
             required=True,
         )
         both_bad = columns[2].segmented_control(
             "People's “both bad” is",
             get_args(BothBad),
-            default="own",
+            key="agreement_both_bad",
             format_func=BOTH_BAD_WORDS.__getitem__,
             required=True,
         )
-    return round_id, Rules(unit, unparsable, inconsistent, both_bad), more
+    rules = Rules(unit or "majority", unparsable or "tie", inconsistent or "own", both_bad or "own")
+    return round_id, rules, more
 
 
 def what_counts(report: AgreementReport, place: DeltaGenerator) -> None:
@@ -86,6 +102,7 @@ def what_counts(report: AgreementReport, place: DeltaGenerator) -> None:
 
 
 charts.style()
+remember(CHOSEN)
 st.title("Agreement", anchor=False)
 st.caption("How far each judge agrees with people, and people with each other.")
 with shell.errors():
@@ -103,12 +120,9 @@ if not report.judges and not report.labels["counted"]:
     st.stop()
 what_counts(report, explained)
 questions = {each.judge: tuple(one.dimension for one in (each.preference, *each.dimensions)) for each in report.judges}
-# What was looked at last opens again when the person comes back from a pair; a page forgets its widgets.
-st.session_state.setdefault("agreement_section", st.session_state.get("agreement_last", SECTIONS[0]))
 section = st.segmented_control(
     "Look at", SECTIONS, key="agreement_section", label_visibility="collapsed", required=True
 )
-st.session_state["agreement_last"] = section
 with st.container(border=len(report.judges) < 2 or section != "Judges"):
     if section == "People":
         agreement_sections.people(view, report.people)
@@ -121,3 +135,4 @@ with st.container(border=len(report.judges) < 2 or section != "Judges"):
         agreement_details.stability_section(view, tuple(questions))
     else:
         agreement_details.two_judges_section(view, tuple(questions))
+charts.downloads()

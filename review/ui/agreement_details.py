@@ -13,7 +13,7 @@ from review.services.two_judges import TwoJudges
 from review.stats.estimate import Estimate, NotEstimable, Result
 from review.stats.intervals import Ints
 from review.ui import charts, shell
-from review.ui.agreement_view import DIMENSION_WORDS, View, between, percent, points, spoken, unclear
+from review.ui.agreement_view import DIMENSION_WORDS, View, between, percent, points, remember, spoken, unclear
 from review.ui.pair_list import pair_list
 from review.ui.text import line, plain
 
@@ -46,8 +46,10 @@ def slice_section(view: View, judges: dict[str, tuple[str, ...]]) -> None:
     properties: tuple[By, ...] = view.once(
         ("properties",), "Looking for clusters …", lambda: slices.properties(view.workspace)
     )
-    by: By = st.segmented_control(
-        "By", properties, default=properties[0], format_func=BY_WORDS.__getitem__, key="slice_by", required=True
+    remember({"slice_by": properties[0]})
+    by: By = (
+        st.segmented_control("By", properties, format_func=BY_WORDS.__getitem__, key="slice_by", required=True)
+        or properties[0]
     )
     columns = st.columns(2, gap="medium")
     with columns[0]:

@@ -73,6 +73,20 @@ class View:
         )
 
 
+def remember(first: Mapping[str, object]) -> None:
+    """Keep the values of widgets while the person is on another page, where Streamlit forgets them.
+
+    Args:
+        first: Keys of widgets that are drawn in this very run, each with its value at first.
+    """
+    kept: dict[str, object] = st.session_state.setdefault("agreement_chosen", {})
+    for key, value in first.items():
+        if key in st.session_state:
+            kept[key] = st.session_state[key]
+        else:
+            st.session_state[key] = kept.get(key, value)
+
+
 def percent(value: float) -> str:
     """A share as people write it."""
     return f"{100 * value:.0f} %"

@@ -10,6 +10,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 import streamlit as st
+from streamlit.components.v2 import component
 from streamlit.delta_generator import DeltaGenerator
 
 from review.services.agreement import Comparison, OrderEffect, TwoPeople
@@ -39,8 +40,42 @@ ANSWERS = {
     "unparsable": "unparsable",
 }
 ROW = 46
+DRAWN_AS_SVG = {"embedOptions": {"renderer": "svg"}}
 
 Build = Callable[[], alt.LayerChart | alt.Chart | None]
+
+
+# The pictures are in the page already, so the browser saves what it shows: nothing is drawn a second time.
+_downloads = component(
+    "review_downloads",
+    css="""button { font: inherit; font-size: 14px; padding: .3rem .8rem; border-radius: 8px; cursor: pointer;
+        border: 1px solid var(--st-border-color); background: none; color: var(--st-text-color); }
+        button:hover { border-color: var(--st-primary-color); color: var(--st-primary-color); }""",
+    js="""const save = (svg, number) => {
+        const copy = svg.cloneNode(true);
+        const ground = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+        for (const side of ["width", "height"]) ground.setAttribute(side, "100%");
+        ground.setAttribute("fill", getComputedStyle(document.querySelector(".stApp")).backgroundColor);
+        copy.prepend(ground);
+        const link = document.createElement("a");
+        link.href = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }));
+        link.download = `picture-${number}.svg`;
+        link.click();
+        setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+    };
+    export default function ({ data, parentElement }) {
+        let button = parentElement.querySelector("button");
+        if (!button) {
+            button = parentElement.appendChild(document.createElement("button"));
+            button.type = "button";
+            button.addEventListener("click", () => {
+                const pictures = document.querySelectorAll("[data-testid=stVegaLiteChart] svg.marks");
+                pictures.forEach((svg, index) => setTimeout(() => save(svg, index + 1), 250 * index));
+            });
+        }
+        button.textContent = data.label;
+    }""",
+)
 
 
 def style() -> None:
@@ -278,7 +313,18 @@ def _specification(key: tuple[Hashable, ...], is_dark: bool, _build: Build) -> d
         return None
     specification = chart.to_dict()
     specification.pop("config", None)  # Streamlit's own look
+    specification["usermeta"] = DRAWN_AS_SVG
     return specification
+
+
+def show(chart: alt.Chart | alt.LayerChart | alt.HConcatChart | alt.VConcatChart) -> None:
+    """Show a chart that is built at every visit."""
+    st.altair_chart(chart.properties(usermeta=DRAWN_AS_SVG), width="stretch")
+
+
+def downloads() -> None:
+    """A button that saves the pictures now on the page as SVG files. A chart's own toolbar saves it as PNG."""
+    _downloads(data={"label": "Save pictures as SVG"}, key="downloads")
 
 
 def draw(key: tuple[Hashable, ...], build: Build, alt_text: str) -> bool:

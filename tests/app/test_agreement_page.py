@@ -112,3 +112,108 @@ def test_pages_are_closed_to_who_still_labels_and_to_other_roles(here: Workspace
     assert sum("you still label" in said for said in closed) == 4
     assert not any("old answer" in said for said in closed if "you still label" in said)
     assert "for the role lead" in texts(page("agreement.py", role="reviewer"))
+
+
+def look(app: AppTest, section: str) -> AppTest:
+    """Choose one of the page's five parts."""
+    app.segmented_control(key="agreement_section").set_value(section).run()
+    assert not app.exception
+    return app
+
+
+def test_slices_open_their_pairs_from_the_list_too(here: Workspace, tmp_path: Path) -> None:
+    fill(here, tmp_path)
+    app = look(page("agreement.py"), "Slices")
+    assert "Without any pair: " not in texts(app)
+    by = next(each for each in app.segmented_control if each.label == "By")
+    by.set_value("margin").run()
+    assert "Without any pair: one label, unanimous" in texts(app).replace("\\", "")
+    box = next(each for each in app.selectbox if each.label == "Show the pairs behind")
+    assert box.options == ["2–0"]
+    box.select("2–0").run()
+    assert not app.exception
+    assert "2–0: 10 pairs" in texts(app).replace("\\", "")
+    assert app.dataframe[0].value["Pair"].tolist() == sorted(f"p{index}" for index in range(10))
+    by = next(each for each in app.segmented_control if each.label == "By")
+    by.set_value("reviewer").run()
+    assert "All together 80 %. No slice differs clearly from that." in texts(app)
+
+
+def test_the_trend_has_a_line_that_can_be_moved(here: Workspace, tmp_path: Path) -> None:
+    fill(here, tmp_path)
+    drawn = rounds.draw(here, rounds.DrawSpec(size=6, seed=3), "Lea", NOW)
+    bring(
+        here,
+        tmp_path,
+        labels=[label(f"p{index}", "cleo", "old", round_id=drawn.round_id) for index in range(1, 7)],
+    )
+    app = look(page("agreement.py"), "Slices")
+    next(each for each in app.segmented_control if each.label == "By").set_value("round").run()
+    assert "The dashed line is at 78 %" in texts(app)
+    assert "20 imported labels belong to no round" in texts(app)
+    app.slider(key="slice_reference").set_value(60).run()
+    assert not app.exception
+    assert "The dashed line is at 60 %" in texts(app)
+
+
+def test_stability_says_what_cannot_be_known(here: Workspace, tmp_path: Path) -> None:
+    fill(here, tmp_path)
+    said = texts(look(page("agreement.py"), "Stability"))
+    assert "votes not unanimous, votes without a majority: cannot be estimated" in said
+    assert "Longer by characters" in said
+
+
+def test_people_are_shown_one_by_one_to_leads(here: Workspace, tmp_path: Path) -> None:
+    fill(here, tmp_path)
+    bring(here, tmp_path, labels=[label("p1", "ana", "new", occurrence=1), label("p2", "ana", "old", occurrence=1)])
+    app = look(page("agreement.py"), "People")
+    said = texts(app)
+    assert "People repeat their own answer in **50 %" in said
+    assert "2 repeats of all people and rounds together; below 30" in said
+    table = app.dataframe[0].value
+    assert table["Reviewer"].tolist() == ["ana", "ben"]
+    assert table["Own repeats"].tolist() == ["1 of 2 the same", "none"]
+    app.selectbox(key="who").select("ana").run()
+    app.selectbox(key="which").select("repeats answered differently").run()
+    assert "ana: repeats answered differently: 1 pair" in texts(app).replace("\\", "")
+    assert app.dataframe[1].value["Pair"].tolist() == ["p1"]
+
+
+def test_two_judges_need_two(here: Workspace, tmp_path: Path) -> None:
+    fill(here, tmp_path)
+    assert "There is one judge only" in texts(look(page("agreement.py"), "Two judges"))
+    bring(
+        here,
+        tmp_path,
+        verdicts=[{**verdict(f"p{index}", "old" if index else "new"), "judge": "other"} for index in range(10)],
+    )
+    app = look(page("agreement.py"), "Two judges")
+    said = texts(app)
+    assert "On the 10 pairs that people and both judges decided" in said
+    assert "**80 %**" in said
+    assert "**90 %**" in said
+    box = next(each for each in app.selectbox if each.label == "Show the pairs behind")
+    box.select("only other is right").run()
+    assert app.dataframe[0].value["Pair"].tolist() == ["p0", "p8"]  # of p8 the first judge has no readable verdict
+
+
+def test_a_drawn_round_is_weighted_and_imports_are_not(here: Workspace, tmp_path: Path) -> None:
+    fill(here, tmp_path)
+    drawn = rounds.draw(here, rounds.DrawSpec(size=6, seed=3), "Lea", NOW)
+    slots = here.database.cursor().execute("SELECT pair_id FROM slot ORDER BY pair_id").fetchall()
+    bring(here, tmp_path, labels=[label(pair, "cleo", "old", round_id=drawn.round_id) for (pair,) in slots])
+    app = page("agreement.py")
+    assert "Not weighted:" in texts(app)
+    app.selectbox[0].select(drawn.round_id).run()
+    said = texts(app)
+    assert "of all disagreements" in said
+    assert "Weighted to " in said
+    assert "Unweighted: Agrees with people on " in said
+
+
+def test_the_pair_page_says_how_the_final_label_came_about(here: Workspace, tmp_path: Path) -> None:
+    fill(here, tmp_path)
+    assert "Better overall: **old** · majority, 2 of 2" in texts(page("pair.py", pair="p1")).replace("\\", "")
+    bring(here, tmp_path, labels=[label("p1", "lea", "new", kind="adjudication")])
+    said = texts(page("pair.py", pair="p1")).replace("\\", "")
+    assert "Better overall: **new** · adjudicated by lea (labels: 2 × old)" in said
