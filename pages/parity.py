@@ -89,3 +89,5 @@ with st.container(border=True), shell.errors():
         calibration_section.show(calibrated(workspace.settings.db, version, round_id))
     else:
         parity_sections.contract_section(report, plan)
+if detail != "contract":
+    charts.downloads()

@@ -71,8 +71,8 @@ def _confidences(report: CalibrationReport, measured: dict[str, SystemCalibratio
 
 def _reliability(side: str, system: SystemCalibration) -> None:
     st.markdown(f"**Reliability of {side}**")
-    st.altair_chart(calibration_charts.reliability(side, system), width="stretch")
-    st.altair_chart(calibration_charts.counts(side, system), width="stretch")
+    charts.show(calibration_charts.reliability(side, system))
+    charts.show(calibration_charts.counts(side, system))
 
 
 def _verdict(report: CalibrationReport, measured: dict[str, SystemCalibration]) -> str:
@@ -132,7 +132,7 @@ def _thresholds(report: CalibrationReport) -> None:
                 if picture is None:
                     st.caption("Nothing can be estimated here yet.")
                 else:
-                    st.altair_chart(picture, width="stretch")
+                    charts.show(picture)
 
 
 def _shift(found: CertaintyShift) -> None:
@@ -154,9 +154,9 @@ def _shift(found: CertaintyShift) -> None:
     _left_out({name: count for name, count in found.excluded.items() if count})
     with charts.beside("calibration_shift") as (left, right):
         with left:
-            st.altair_chart(calibration_charts.shift(found), width="stretch")
+            charts.show(calibration_charts.shift(found))
         with right:
-            st.altair_chart(calibration_charts.shift_matrix(found), width="stretch")
+            charts.show(calibration_charts.shift_matrix(found))
 
 
 def _sources(report: CalibrationReport) -> None:

@@ -75,7 +75,7 @@ def differences(lines: Sequence[Against], *, both: bool, title: str) -> alt.Laye
         ],
     )
     colour = alt.Color("verdict:N", legend=None, scale=alt.Scale(domain=list(COLOURS), range=list(COLOURS.values())))
-    axis = alt.Axis(title=title, tickCount=6, format="+", grid=True, domain=False)
+    axis = alt.Axis(title=title, tickCount=6, format="+~f", grid=True, domain=False)
     bars = base.mark_bar(height=9, cornerRadius=4, opacity=0.4).encode(
         x=alt.X("low:Q", axis=axis), x2="high:Q", color=colour
     )

@@ -149,7 +149,7 @@ def _effects(report: ToneReport) -> None:
     results = {each.trait.name: each.effect for each in report.traits}
     picture = forest(results, "lower in new  ←  standard deviations  →  higher in new", 1.0)
     if picture is not None:
-        st.altair_chart(picture, width="stretch")
+        charts.show(picture)
     st.caption(f"Bars: {_level(report)} intervals; {_measured(report.disagreements, 'disagreements').lower()}.")
     _unclear(results)
 
@@ -167,7 +167,7 @@ def _goes_with(report: ToneReport) -> None:
             "Not enough labelled pairs on both sides yet: at least 5 for old and 5 for new, with differing wording."
         )
         return
-    st.altair_chart(picture, width="stretch")
+    charts.show(picture)
     st.caption(
         f"Bars: {_level(report)} intervals, each on its own; filled points stand after Holm's adjustment. "
         f"{_measured(report.labelled, 'labelled pairs with a side')}."
