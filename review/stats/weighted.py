@@ -24,6 +24,7 @@ PRIOR_DEGREES = 2.0
 MOST_STEPS = 40
 # Chance alone never lets n rows count for more than this many times n.
 MOST_GAIN = 2.0
+LARGEST_TABLE = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -240,14 +241,18 @@ def _sample(
     left = np.ones(int(codes.max()) + 1)
     if fpc and sizes is not None:
         drawn = _distinct(codes, np.arange(len(values)) if units is None else compact(units))
-        left = np.maximum(0.0, 1 - drawn / sizes[np.unique(strata)])
+        left = np.maximum(0.0, 1 - drawn / sizes[np.flatnonzero(np.bincount(strata))])
     return _Sample(values.astype(np.float64), pull, groups, codes, left, _distinct(codes, groups))
 
 
 def _distinct(strata: Ints, codes: Ints) -> Floats:
     """How many different codes each stratum has, shape (strata,)."""
-    span = int(codes.max()) + 1
-    return np.bincount(np.unique(strata * span + codes) // span).astype(np.float64)
+    span, size = int(codes.max()) + 1, int(strata.max()) + 1
+    cells = strata * span + codes
+    if span * size > LARGEST_TABLE:
+        return np.bincount(np.unique(cells) // span, minlength=size).astype(np.float64)
+    # Several times faster than sorting, as long as the table of all combinations is small.
+    return np.count_nonzero(np.bincount(cells, minlength=span * size).reshape(size, span), axis=1).astype(np.float64)
 
 
 def _residuals(sample: _Sample) -> Floats:
