@@ -71,6 +71,8 @@ class Comparison:
         kappa: Cohen's kappa.
         weighted_kappa: With linear weights, for ordered answers only; without unresolved verdicts.
         ac1: Gwet's AC1.
+        alpha: Krippendorff's alpha of people and judge as two raters; for ordered answers ordinal, without unresolved
+            verdicts.
         counts: Rows people, columns the judge.
         other: Per further state of a judge's verdict, the counts by people's answer.
         excluded: What was left out, by reason.
@@ -90,6 +92,7 @@ class Comparison:
     kappa: Result
     weighted_kappa: Result | None
     ac1: Result
+    alpha: Result
     counts: tuple[tuple[int, ...], ...]
     other: dict[str, tuple[int, ...]]
     excluded: dict[str, int]
@@ -120,6 +123,7 @@ class Comparison:
             "kappa": self.kappa.to_json(),
             **weighted,
             "ac1": self.ac1.to_json(),
+            "alpha": self.alpha.to_json(),
             "confusion": {
                 "order": list(self.answers),
                 "rows": "human",
@@ -422,6 +426,7 @@ def _comparison(facts: Facts, judge: int, dimension: str, rules: Rules) -> Compa
         kappa=kappa,
         weighted_kappa=_weighted(people, verdict, clusters, len(answers), rules) if dimension in ORDERED else None,
         ac1=ac1,
+        alpha=_alpha(people, verdict, clusters, len(answers), size, rules.level, ordered=dimension in ORDERED),
         counts=tuple(tuple(int(cell) for cell in row) for row in square),
         other={
             state: tuple(int(cell) for cell in table[: len(answers), len(answers) + index])
@@ -442,6 +447,21 @@ def _weighted(people: Ints, verdict: Ints, clusters: Ints, size: int, rules: Rul
         return NotEstimable(NO_LABELS)
     codes = compact(clusters[inside])
     return kappa_estimate(people[inside], verdict[inside], size, codes, rules.level, linear_weights(size))
+
+
+def _alpha(
+    people: Ints, verdict: Ints, clusters: Ints, answers: int, size: int, level: float, *, ordered: bool
+) -> Result:
+    """Krippendorff's alpha of people and a judge; a verdict that is no answer has no place in an order."""
+    if ordered:
+        inside = verdict < answers
+        people, verdict, clusters, size = people[inside], verdict[inside], compact(clusters[inside]), answers
+    if not len(people):
+        return NotEstimable(NO_LABELS)
+    ratings = np.zeros((len(people), size), dtype=np.int64)
+    for codes in (people, verdict):
+        ratings[np.arange(len(codes)), codes] += 1
+    return raters.estimate(raters.krippendorff_alpha(ratings, "ordinal" if ordered else "nominal"), clusters, level)
 
 
 def _with(result: Result, excluded: Mapping[str, int]) -> Result:

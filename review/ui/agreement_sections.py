@@ -146,14 +146,14 @@ def _numbers(view: View, judge: str, comparison: Comparison) -> None:
     results: dict[str, Result] = {"Raw agreement": comparison.raw, "Cohen's kappa": comparison.kappa}
     if comparison.weighted_kappa is not None:
         results["Weighted kappa"] = comparison.weighted_kappa
-    results["Gwet's AC1"] = comparison.ac1
+    results |= {"Gwet's AC1": comparison.ac1, "Krippendorff's alpha": comparison.alpha}
     st.markdown("**How much, and how sure**")
     drawn = charts.draw(
         view.key("numbers", judge, comparison.dimension), lambda: charts.intervals(results), spoken(results)
     )
     if drawn and isinstance(comparison.raw, Estimate):
         sure = comparison.raw
-        st.caption(f"0 is chance for kappa and AC1. Bars: {percent(sure.level)} intervals; {sure.method}.")
+        st.caption(f"0 is chance for kappa, AC1 and alpha. Bars: {percent(sure.level)} intervals; {sure.method}.")
     unclear(results)
     if warning := _skew(comparison):
         st.caption(warning)

@@ -116,6 +116,10 @@ def test_each_dimension_that_the_judge_gave_is_compared(workspace: Workspace, tm
     assert (tone.n, tone.agree, tone.excluded["no_verdict"]) == (3, 1, 1)
     assert tone.other == {"unresolved": (0, 0, 1)}
     assert tone.weighted_kappa is not None
+    # Two of three verdicts are answers: old beside old, new beside same. With marginals 2, 1, 1 ranks lie 1.5 and 1
+    # apart, so the observed disagreement is 2 / 4 and the expected one (4 x 2.25 + 2 x 1 + 4 x 6.25) / 12.
+    assert isinstance(tone.alpha, Estimate)
+    assert tone.alpha.value == pytest.approx(1 - (2 * 1 / 4) / ((4 * 2.25 + 2 * 1 + 4 * 6.25) / 12))
     assert found["error_new"].excluded["people_cannot_tell"] == 1
 
 
