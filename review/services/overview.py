@@ -136,6 +136,8 @@ def _to_confirm(entries: list[flag.Entry], actor: Actor) -> Iterator[Step]:
 def _to_read(found: Counts) -> Iterator[Step]:
     if found.verdicts and (found.labels or found.simulated):
         yield Step("People and judge have spoken about the same pairs.", "See how far they agree", "agreement.py")
+    if found.labels or found.simulated:
+        yield Step("Labels say what went wrong, before and after.", "See whether new is as good as old", "parity.py")
 
 
 def _lately(workspace: Workspace, drawn: list[RoundSummary], entries: list[flag.Entry]) -> list[Event]:

@@ -30,6 +30,7 @@ PAGES = {
     "Flag": "/flag",
     "Rounds": "/rounds",
     "Agreement": "/agreement",
+    "Parity": "/parity",
     "Adversarial set": "/adversarial",
     "Pair": "/pair?pair=bench-77",
 }
