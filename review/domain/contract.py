@@ -38,7 +38,7 @@ class Contract(BaseModel):
     @property
     def alpha(self) -> float:
         """The one-sided error that all looks together may make."""
-        return 1 - self.confidence
+        return round(1 - self.confidence, 12)
 
     def tolerance_for(self, task: str | None) -> float:
         """The tolerance of a task, or of all tasks together."""

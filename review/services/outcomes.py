@@ -237,10 +237,10 @@ def shares_without_labels(evidence: Evidence, task: int | None) -> TrafficShares
     """The shares of a scope that has no labels at all."""
     frame, code, tasks = evidence.frame, strata_of(evidence), len(evidence.frame.tasks)
     inside = frame.inside if task is None else frame.inside & (frame.task == task)
-    total = max(1, int(inside.sum()))
+    count = int(inside.sum())
     code = code[inside]
     kinds = [(code < 0).sum(), (code == tasks).sum(), ((code >= 0) & (code < tasks)).sum(), (code > tasks).sum()]
-    return TrafficShares(*(float(each) / total for each in kinds), pairs=int(total))
+    return TrafficShares(*(float(each) / max(1, count) for each in kinds), pairs=count)
 
 
 def without_known(evidence: Evidence) -> Evidence:
