@@ -71,7 +71,7 @@ def _judge(view: View, number: int, judge: JudgeAgreement) -> None:
             "Question",
             list(comparisons),
             default="preference",
-            format_func=lambda name: f"{DIMENSION_WORDS[name]}: {_short(comparisons[name])}",
+            format_func=lambda name: f"{DIMENSION_WORDS[name]}: {_short(judge, comparisons[name])}",
             key=f"dimension_{judge.judge}",
             label_visibility="collapsed",
             required=True,
@@ -128,17 +128,18 @@ def _beside_headline(judge: JudgeAgreement, rules: Rules) -> None:
         if whole.uncovered
         else ""
     )
+    what = "pairs" if rules.unit == "majority" else "labels"
     st.caption(
-        f"Weighted to {whole.pairs:,} pairs. Unweighted: {sentence(judge.preference, rules)} "
-        f"Why they differ: {plain(whole.reason)}.{uncovered}"
+        f"Weighted to {whole.pairs:,} pairs. Unweighted: {between(judge.preference.raw)} of {judge.preference.n:,} "
+        f"{what} from {judge.preference.prompts:,} prompts. Why they differ: {plain(whole.reason)}.{uncovered}"
     )
 
 
-def _short(comparison: Comparison) -> str:
-    """The raw agreement in a few words."""
-    if isinstance(comparison.raw, NotEstimable):
-        return "not estimable"
-    return percent(comparison.raw.value)
+def _short(judge: JudgeAgreement, comparison: Comparison) -> str:
+    """The share of the headline in a word."""
+    weighted = comparison.dimension == "preference" and isinstance(judge.population.rate, Estimate)
+    share = judge.population.rate if weighted else comparison.raw
+    return "not estimable" if isinstance(share, NotEstimable) else percent(share.value)
 
 
 def _numbers(view: View, judge: str, comparison: Comparison) -> None:
