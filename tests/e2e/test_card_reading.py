@@ -172,3 +172,19 @@ def test_a_lead_is_asked_before_the_first_pair_is_shown(server: Server, visit: V
     at_card(page)
     page.reload()
     at_card(page)
+
+
+def test_five_million_signs_in_one_line_are_shown_folded_and_labelled(
+    make_server: Callable[..., Server], visit: Visit
+) -> None:
+    line = "<b>&never</b>" * 400_000
+    giants = [pair(n, old={"content": line + f"old{n}"}, new={"content": line + f"new{n}"}) for n in (1, 2)]
+    page = at_card(visit(make_server(with_round(giants)), "/label", name="Gina"))
+    for _ in giants:
+        at_card(page)
+        shown = page.locator(".layer:not(.ahead) .answer.left .text").inner_text()
+        assert shown.startswith("<b>&never</b><b>&never</b>")
+        assert len(shown) < 20_000
+        label(page)
+    expect(page.locator(".end")).to_be_visible(timeout=30_000)
+    saved(page)
