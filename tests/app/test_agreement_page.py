@@ -179,6 +179,30 @@ def test_people_are_shown_one_by_one_to_leads(here: Workspace, tmp_path: Path) -
     assert app.dataframe[1].value["Pair"].tolist() == ["p1"]
 
 
+def test_foreign_names_stand_as_text_in_every_part(here: Workspace, tmp_path: Path) -> None:
+    fill(here, tmp_path)
+    bring(
+        here,
+        tmp_path,
+        pairs=["x-1", "y-1"],
+        verdicts=[{**verdict(pair, "old"), "judge": name} for pair in ("x-1", "y-1") for name in (HOSTILE, "other")],
+        labels=[label(pair, HOSTILE, "old", shown_first="old", seconds=0.1) for pair in ("x-1", "y-1")],
+        more={pair: {"task": HOSTILE} for pair in ("x-1", "y-1")},
+    )
+    app = page("agreement.py")
+    for section in ("Judges", "Slices", "Stability", "People", "Two judges"):
+        look(app, section)
+        for box in app.selectbox:
+            if box.label in ("Show the pairs behind", "Show the pairs of"):
+                box.select(box.options[0]).run()
+                assert not app.exception
+        shown = [*app.markdown, *app.caption, *app.subheader, *app.error]
+        read = [each.value for each in shown if "onerror" in each.value]
+        bare = [each.replace("\\<img", "").replace("\\:red", "").replace("\\*", "") for each in read]
+        assert not any("<img" in each or ":red" in each or "**judge" in each for each in bare), (section, read)
+        assert read or section == "Stability", section
+
+
 def test_two_judges_need_two(here: Workspace, tmp_path: Path) -> None:
     fill(here, tmp_path)
     assert "There is one judge only" in texts(look(page("agreement.py"), "Two judges"))
