@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from review.stats.estimate import Estimate, NotEstimable, Result
-from review.stats.intervals import Floats, Ints, compact, t_quantile
+from review.stats.intervals import Floats, Ints, compact, normal_quantile, t_quantile
 from review.stats.score import score_limits
 
 PRIOR_DEGREES = 2.0
@@ -61,7 +61,8 @@ def stratified_difference(
         ValueError: If shapes, shares or values do not fit.
 
     Source: the score interval that Tango 1998 (Stat Med 17:891) gives for steps of one, for steps up to
-    `largest_step` and at the effective counts of the design; review/docs/statistics.md, "Paired difference".
+    `largest_step` and at the effective counts of the design, with Student's t; it is Tango's own where there is one
+    stratum of independent pairs that count alike; review/docs/statistics.md, "Paired difference".
     """
     n = len(values)
     if n == 0:
@@ -77,6 +78,8 @@ def stratified_difference(
     prompts = int(groups.max()) + 1
     if prompts < 2:
         return NotEstimable("there is only one prompt, and an interval needs at least two")
+    if prompts == n and len(portions) == 1 and largest_step == 1 and np.ptp(weight) <= 1e-9 * weight.max():
+        return _tango(values, 1 - known_zero, level, dict(exclusions or {}))
     parts = _strata(values, groups, codes, portions, weight)
     steps = np.arange(-largest_step, largest_step + 1)
     found = _step_shares(values, codes, portions, weight, steps, known_zero)
@@ -95,6 +98,16 @@ def stratified_difference(
         "score interval at the effective sample size, stratified, by prompt",
         dict(exclusions or {}),
     )
+
+
+def _tango(values: Floats, share: float, level: float, exclusions: dict[str, int]) -> Estimate:
+    """Tango's own interval for one stratum of independent pairs that count alike, times the stratum's share."""
+    steps = np.array([-1, 0, 1], dtype=np.int64)
+    counts = np.array([np.count_nonzero(values == step) for step in steps], dtype=np.float64)
+    low, high = score_limits(counts, steps, normal_quantile(level))
+    value, n = float(values.mean()), len(values)
+    method = "Tango score" if share == 1 else "Tango score, times the share of traffic that can differ"
+    return Estimate(share * value, share * min(low, value), share * max(high, value), level, n, n, method, exclusions)
 
 
 def _check(

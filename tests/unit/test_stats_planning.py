@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from review.stats.estimate import NotEstimable
+from review.stats.estimate import Estimate, NotEstimable
+from review.stats.paired import tango
 from review.stats.planning import discordance_spread, labels_needed, neyman
 from review.stats.stratified import stratified_difference
 
@@ -78,3 +79,15 @@ def test_no_other_allocation_has_a_smaller_variance(strata: list[tuple[int, floa
         counts for counts in itertools.product(*(range(2, size + 1) for size in sizes)) if sum(counts) == sum(chosen)
     ]
     assert variance(tuple(chosen)) <= min(variance(counts) for counts in others) * (1 + 1e-9)
+
+
+def test_independent_pairs_that_count_alike_get_tangos_own_interval() -> None:
+    values = np.array([1.0] * 7 + [-1.0] + [0.0] * 13)
+    plain, share = tango(1, 1, 7, 12), 0.1
+    alone = stratified_difference(values, np.arange(21))
+    within = stratified_difference(values, np.arange(21), shares=np.array([share]), known_zero=1 - share)
+    assert isinstance(plain, Estimate)
+    assert isinstance(alone, Estimate)
+    assert isinstance(within, Estimate)
+    assert (alone.low, alone.high) == pytest.approx((plain.low, plain.high), abs=1e-12)
+    assert (within.low, within.high) == pytest.approx((share * plain.low, share * plain.high), abs=1e-12)
