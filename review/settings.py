@@ -68,9 +68,14 @@ def load(db: Path | None = None, environ: Mapping[str, str] = os.environ) -> Set
     Raises:
         BadSettings: the configuration file is missing, unreadable or has an unknown key or wrong value.
     """
-    path = db or (Path(environ["REVIEW_DB"]) if environ.get("REVIEW_DB") else ROOT / "data" / "review.duckdb")
     config = Path(environ.get("REVIEW_CONFIG") or ROOT / "data" / "eval_config.yaml")
-    return Settings(db=path.expanduser().resolve(), config=read_config(config))
+    return Settings(db=database(db, environ), config=read_config(config))
+
+
+def database(db: Path | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """The database file alone, without a look at the configuration."""
+    path = db or (Path(environ["REVIEW_DB"]) if environ.get("REVIEW_DB") else ROOT / "data" / "review.duckdb")
+    return path.expanduser().resolve()
 
 
 def read_config(path: Path) -> EvalConfig:

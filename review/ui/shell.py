@@ -82,7 +82,7 @@ class Session:
 
 def workspace() -> Workspace:
     """The process's one workspace for the configured database, opened at first use."""
-    return _workspace(settings.load().db)
+    return _workspace(settings.database())
 
 
 @functools.cache
