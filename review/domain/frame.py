@@ -23,6 +23,26 @@ class FramePair(NamedTuple):
     kind: Kind
 
 
+class FrameGroup(NamedTuple):
+    """All pairs of one kind and task, sorted by id."""
+
+    kind: Kind
+    task: str | None
+    pair_ids: list[str]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Everything a draw can take from; `hash` as frame_hash() makes it."""
+
+    groups: list[FrameGroup]
+    hash: str
+
+    def count(self, kind: Kind) -> int:
+        """How many pairs are of a kind."""
+        return sum(len(group.pair_ids) for group in self.groups if group.kind == kind)
+
+
 @dataclass(frozen=True)
 class Stratum:
     """Pairs drawn with one probability. `tasks` has several entries where small strata were merged."""
@@ -55,16 +75,16 @@ def kind_of(identical: bool, structured_differs: bool, winners: Sequence[Winner 
     return "disagreement"
 
 
-def strata(pairs: Iterable[FramePair], by: StratifyBy) -> list[Stratum]:
+def strata(groups: Iterable[FrameGroup], by: StratifyBy) -> list[Stratum]:
     """The drawable strata, sorted: disagreements by task (or all in one), and the judged ties in one."""
-    groups: dict[tuple[Kind, str | None], list[str]] = {}
-    for pair_id, task, kind in pairs:
+    parts: dict[tuple[Kind, str | None], list[str]] = {}
+    for kind, task, pair_ids in groups:
         if kind != "identical":
-            groups.setdefault((kind, task if kind == "disagreement" and by == "task" else None), []).append(pair_id)
+            parts.setdefault((kind, task if kind == "disagreement" and by == "task" else None), []).extend(pair_ids)
     return [
         Stratum(kind, (task,), tuple(sorted(ids)), by)
         for (kind, task), ids in sorted(
-            groups.items(), key=lambda item: (item[0][0], item[0][1] is None, item[0][1] or "")
+            parts.items(), key=lambda item: (item[0][0], item[0][1] is None, item[0][1] or "")
         )
     ]
 
@@ -76,7 +96,10 @@ def merge(parts: Sequence[Stratum]) -> Stratum:
 
 
 def frame_hash(pairs: Iterable[FramePair]) -> str:
-    """SHA-256 over every pair's id, task and kind, whatever the order they come in."""
+    """SHA-256 over every pair's id, task and kind, whatever the order they come in.
+
+    The store's aggregation follows this rule; a test holds them together.
+    """
     lines = sorted("\x1f".join((pair_id, task or "", kind)) for pair_id, task, kind in pairs)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from review.domain import frame as frames
 from review.domain.blinding import comes_back
-from review.domain.frame import FramePair, StratifyBy, Stratum
+from review.domain.frame import StratifyBy, Stratum
 from review.domain.serving import RoundState, has_open, waiting
 from review.errors import BadInput, Conflict, NotAllowed
 from review.services.workspace import Workspace
@@ -349,9 +349,9 @@ def _has_open(workspace: Workspace, cursor: store.Cursor, round_id: str, reviewe
 
 def _plan(workspace: Workspace, spec: DrawSpec) -> _Plan:
     _check(spec)
-    pairs = store.read_frame(workspace.database, spec.source, spec.imported_from, spec.imported_to)
-    counts = _count(pairs)
-    strata = frames.strata(pairs, spec.by)
+    whole = store.read_frame(workspace.database, spec.source, spec.imported_from, spec.imported_to)
+    counts = Counts(whole.count("identical"), whole.count("judged_tie"), whole.count("disagreement"))
+    strata = frames.strata(whole.groups, spec.by)
     ties = [stratum for stratum in strata if stratum.kind == "judged_tie"] if spec.audit > 0 else []
     disagreements = [stratum for stratum in strata if stratum.kind == "disagreement"]
     frame = sum(len(stratum.pair_ids) for stratum in [*disagreements, *ties])
@@ -368,7 +368,7 @@ def _plan(workspace: Workspace, spec: DrawSpec) -> _Plan:
         audited > 0
     )
     notes += merged + _audit_note(spec, audited, size)
-    return _Plan(counts, frames.frame_hash(pairs), chosen, drawn, _slots(spec, chosen, drawn), tuple(notes))
+    return _Plan(counts, whole.hash, chosen, drawn, _slots(spec, chosen, drawn), tuple(notes))
 
 
 def _check(spec: DrawSpec) -> None:
@@ -385,11 +385,6 @@ def _check(spec: DrawSpec) -> None:
     ):
         if share is not None and not 0 <= share <= 1:
             raise BadInput(f"The {name} is {share}; it must be from 0 to 1.")
-
-
-def _count(pairs: Sequence[FramePair]) -> Counts:
-    kinds = [pair.kind for pair in pairs]
-    return Counts(kinds.count("identical"), kinds.count("judged_tie"), kinds.count("disagreement"))
 
 
 def _nothing(spec: DrawSpec, counts: Counts) -> str:

@@ -12,7 +12,7 @@ import duckdb
 from duckdb import DuckDBPyConnection as Cursor
 
 from review.domain.card import Card
-from review.domain.frame import FramePair
+from review.domain.frame import Frame, FrameGroup, frame_hash
 from review.domain.serving import Answered, Issued, Lease, RoundState, Slot
 from review.domain.types import Label, Pair
 from review.errors import Conflict, NotFound
@@ -103,25 +103,35 @@ def write(database: Database, work: Callable[[Cursor], T], *, changes: Collectio
 
 def read_frame(
     database: Database, source: str | None, imported_from: datetime | None, imported_to: datetime | None
-) -> list[FramePair]:
-    """Every pair of the chosen source and time with its kind; the rule is domain.frame.kind_of."""
-    rows = database.cursor().execute(
-        """
+) -> Frame:
+    """Every pair of the chosen source and time; the rules are domain.frame.kind_of and domain.frame.frame_hash."""
+    rows = (
+        database.cursor()
+        .execute(
+            """
         WITH judged AS (
             SELECT pair_id, bool_and(winner IS NOT DISTINCT FROM 'tie') AS all_tie FROM verdict GROUP BY pair_id
+        ), frame AS MATERIALIZED (
+            SELECT p.pair_id, p.task,
+                   CASE WHEN p.identical THEN 'identical'
+                        WHEN NOT p.structured_differs AND coalesce(j.all_tie, false) THEN 'judged_tie'
+                        ELSE 'disagreement' END AS kind
+            FROM pair p LEFT JOIN judged j USING (pair_id)
+            WHERE ($source IS NULL OR p.source = $source)
+              AND ($from IS NULL OR p.imported_at >= $from)
+              AND ($to IS NULL OR p.imported_at < $to)
+        ), lines AS (
+            SELECT pair_id || chr(31) || coalesce(task, '') || chr(31) || kind AS line FROM frame
         )
-        SELECT p.pair_id, p.task,
-               CASE WHEN p.identical THEN 'identical'
-                    WHEN NOT p.structured_differs AND coalesce(j.all_tie, false) THEN 'judged_tie'
-                    ELSE 'disagreement' END
-        FROM pair p LEFT JOIN judged j USING (pair_id)
-        WHERE ($source IS NULL OR p.source = $source)
-          AND ($from IS NULL OR p.imported_at >= $from)
-          AND ($to IS NULL OR p.imported_at < $to)
+        SELECT kind, task, list(pair_id ORDER BY pair_id),
+               (SELECT sha256(string_agg(line, chr(10) ORDER BY line)) FROM lines)
+        FROM frame GROUP BY kind, task
         """,
-        {"source": source, "from": imported_from, "to": imported_to},
+            {"source": source, "from": imported_from, "to": imported_to},
+        )
+        .fetchall()
     )
-    return [FramePair(*row) for row in rows.fetchall()]
+    return Frame([FrameGroup(*row[:3]) for row in rows], rows[0][3] if rows else frame_hash(()))
 
 
 def sources(database: Database) -> list[str]:

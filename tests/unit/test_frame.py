@@ -8,11 +8,11 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from review.domain import frame
-from review.domain.frame import FramePair
+from review.domain.frame import FrameGroup, FramePair
 from review.domain.types import Output
 from review.errors import BadInput
 from review.services import rounds
@@ -71,7 +71,8 @@ def test_sql_and_rule_agree_on_every_combination(workspace: Workspace) -> None:
                     [[pair_id, vote, winner, NOW] for vote, winner in enumerate(winners, 1)],
                 ) if winners else None
                 expected[pair_id] = frame.kind_of(identical, differs, winners)
-    found = {pair.pair_id: pair.kind for pair in read_frame(workspace.database, None, None, None)}
+    groups = read_frame(workspace.database, None, None, None).groups
+    found = {pair_id: group.kind for group in groups for pair_id in group.pair_ids}
     assert found == expected
     assert Counter(found.values()) == {"identical": 42, "judged_tie": 2, "disagreement": 40}
 
@@ -98,11 +99,42 @@ def test_each_pair_is_drawn_as_often_as_its_inclusion_probability_says() -> None
     assert all(abs(hits[at] - 1200) < 5 * 29 for at in range(10))
 
 
+TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc",)), min_size=1, max_size=6)
+PAIRS = st.lists(
+    st.tuples(TEXTS, st.none() | TEXTS, st.sampled_from(["identical", "disagreement"])), unique_by=lambda row: row[0]
+)
+
+
+@given(PAIRS)
+@example([("a", "t", "identical"), ("a!", None, "disagreement"), ("\U00010000", "t", "identical")])
+@example([("\uffff", "t", "identical"), ("Z", None, "identical"), ("z", "\U0001f600", "disagreement")])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_sql_sorts_and_hashes_the_frame_as_the_rule_does(
+    workspace: Workspace, rows: list[tuple[str, str | None, frame.Kind]]
+) -> None:
+    workspace.database.cursor().execute("DELETE FROM pair")
+    for pair_id, task, kind in rows:
+        add(workspace, pair_id, task, kind)
+    found = read_frame(workspace.database, None, None, None)
+    assert found.hash == frame.frame_hash(FramePair(*row) for row in rows)
+    wanted: dict[tuple[frame.Kind, str | None], list[str]] = {}
+    for pair_id, task, kind in sorted(rows, key=lambda row: row[0]):
+        wanted.setdefault((kind, task), []).append(pair_id)
+    assert {(group.kind, group.task): group.pair_ids for group in found.groups} == wanted
+
+
 def test_strata_partition_what_can_be_drawn_and_the_hash_ignores_order() -> None:
     pairs = [FramePair(f"p{n}", (None, "a", "b")[n % 3], frame.KINDS[n % 4 % 3]) for n in range(60)]
+    groups = [
+        FrameGroup(kind, task, sorted(pair.pair_id for pair in pairs if (pair.kind, pair.task) == (kind, task)))
+        for kind in frame.KINDS
+        for task in (None, "a", "b")
+    ]
     for by in ("task", "none"):
-        ids = [pair_id for stratum in frame.strata(pairs, by) for pair_id in stratum.pair_ids]
+        strata = frame.strata(groups, by)
+        ids = [pair_id for stratum in strata for pair_id in stratum.pair_ids]
         assert sorted(ids) == sorted(pair.pair_id for pair in pairs if pair.kind != "identical")
+        assert all(stratum.pair_ids == tuple(sorted(stratum.pair_ids)) for stratum in strata)
     assert frame.frame_hash(pairs) == frame.frame_hash(pairs[::-1])
     assert frame.frame_hash(pairs) != frame.frame_hash([pairs[0]._replace(kind="disagreement"), *pairs[1:]])
 
