@@ -331,9 +331,9 @@ def parity(context: _Context, round_id: str | None) -> None:
         report = look.report if look else judge(workspace, round_id=round_id).to_json()
     taken = {"looks_taken": len(plan.looks), "looks_planned": plan.planned_looks, "another": plan.refusal or "possible"}
     document = cast("dict[str, Any]", {**report, "look": look.to_json() if look else None, "plan": taken})
-    if plan.refusal:
-        context.say(plan.refusal)
     context.print(document, _parity_lines(document))
+    if plan.refusal:
+        click.echo(plan.refusal, err=True)
     sys.exit({"parity": 0, "regression": 3}.get(document["verdict"], 4))
 
 

@@ -22,6 +22,10 @@ from review.store.looks import LookRow
 from review.store.parity import places
 
 
+# A very early look is due less than any interval can be computed at; so much more spends nothing that counts.
+_LEAST_ALPHA = 1e-9
+
+
 @dataclass(frozen=True)
 class Look:
     """A verdict as it was read, with the report it was read from."""
@@ -90,9 +94,9 @@ def plan(workspace: Workspace, report: ParityReport) -> LookPlan:
         refusal = "Nothing has changed since the last look."
     else:
         fractions = [min(1.0, each.labelled / each.planned) for each in taken]
-        now = 1.0 if _complete(workspace, report.round_id) else min(1.0, report.labelled / planned)
+        now = 1.0 if _complete(workspace, report) else min(1.0, report.labelled / planned)
         try:
-            alpha = spent(contract.alpha, contract.looks, [*fractions, now])
+            alpha = max(_LEAST_ALPHA, spent(contract.alpha, contract.looks, [*fractions, now]))
         except ValueError as error:
             refusal = _sentence(str(error))
     return LookPlan(tuple(taken), contract.looks, report.labelled, planned, alpha, refusal, others)
@@ -113,7 +117,7 @@ def take(workspace: Workspace, round_id: str | None, actor: str, now: datetime) 
     if before.alpha is None:
         return before.last, before
     seen = parity(workspace, round_id=round_id, alpha=before.alpha)
-    complete = _complete(workspace, round_id)
+    complete = _complete(workspace, seen)
     planned = seen.labelled if complete else max(before.planned, seen.labelled)
     row = LookRow(
         look_id=uuid.uuid4().hex,
@@ -135,12 +139,12 @@ def take(workspace: Workspace, round_id: str | None, actor: str, now: datetime) 
     return _look(row), plan(workspace, report)
 
 
-def _complete(workspace: Workspace, round_id: str | None) -> bool:
-    """Whether nothing more is to come: every round in question is finished or ended, or there is none."""
-    return all(
+def _complete(workspace: Workspace, report: ParityReport) -> bool:
+    """Whether nothing more is planned: no number is agreed, and every round in question is finished or ended."""
+    return report.contract.planned_pairs is None and all(
         each.progress.state != "open"
         for each in rounds.list_rounds(workspace)
-        if round_id is None or each.round_id == round_id
+        if report.round_id in (None, each.round_id)
     )
 
 

@@ -55,9 +55,10 @@ def harm_p(at: Callable[[float], Result], harmful: Callable[[Estimate], bool], a
 
     if not holds(alpha):
         return 1.0
-    if holds(_SMALLEST_P):
-        return _SMALLEST_P
-    low, high = _SMALLEST_P, alpha
+    floor = min(_SMALLEST_P, alpha)
+    if holds(floor):
+        return floor
+    low, high = floor, alpha
     for _ in range(_STEPS):
         middle = (low * high) ** 0.5
         if holds(middle):
