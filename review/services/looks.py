@@ -92,6 +92,8 @@ def plan(workspace: Workspace, report: ParityReport) -> LookPlan:
         refusal = "No pair has a label with an error direction for both sides yet."
     elif taken and taken[-1].evidence == report.evidence:
         refusal = "Nothing has changed since the last look."
+    elif taken and taken[-1].labelled >= taken[-1].planned:
+        refusal = "The last look used all there was to use, at the full plan; draw a new round for a new verdict."
     else:
         fractions = [min(1.0, each.labelled / each.planned) for each in taken]
         now = 1.0 if _complete(workspace, report) else min(1.0, report.labelled / planned)
