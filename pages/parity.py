@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from review.services import agreement, calibration, looks, parity, tone
-from review.services.parity import ParityReport
+from review.services.parity_report import ParityReport
 from review.ui import calibration_section, charts, parity_sections, shell, tone_section
 from review.ui.text import line
 

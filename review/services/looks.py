@@ -13,14 +13,14 @@ from typing import Any
 
 from review.errors import Conflict
 from review.services import rounds
-from review.services.parity import ParityReport, parity
+from review.services.parity import parity
+from review.services.parity_report import ParityReport
 from review.services.workspace import Workspace
 from review.stats.looks import spent
 from review.stats.verdict import Verdict
 from review.store import looks as store
 from review.store.looks import LookRow
 from review.store.parity import places
-
 
 # A very early look is due less than any interval can be computed at; so much more spends nothing that counts.
 _LEAST_ALPHA = 1e-9

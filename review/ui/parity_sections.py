@@ -9,7 +9,7 @@ import streamlit as st
 
 from review.services import looks
 from review.services.looks import Look, LookPlan
-from review.services.parity import (
+from review.services.parity_report import (
     OVERALL,
     CategoryGrowth,
     ErrorDirection,

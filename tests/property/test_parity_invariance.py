@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from review import settings as configuration
-from review.services.parity import ParityReport, parity
+from review.services.parity import parity
+from review.services.parity_report import ParityReport
 from review.services.workspace import open_workspace
 from review.stats.estimate import Estimate, Result
 from tests.unit.parity_cases import bring, moved

@@ -13,7 +13,8 @@ from review.errors import NotFound
 from review.services import label as serving
 from review.services import rounds
 from review.services.outcomes import WORST_CASE
-from review.services.parity import OVERALL, ParityReport, TaskParity, parity
+from review.services.parity import parity
+from review.services.parity_report import OVERALL, ParityReport, TaskParity
 from review.services.workspace import Workspace
 from review.stats.estimate import Estimate, NotEstimable, Result
 from tests.conftest import NOW
