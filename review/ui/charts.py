@@ -58,7 +58,8 @@ _downloads = component(
         ground.setAttribute("fill", getComputedStyle(document.querySelector(".stApp")).backgroundColor);
         copy.prepend(ground);
         const link = document.createElement("a");
-        link.href = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }));
+        const text = new XMLSerializer().serializeToString(copy);
+        link.href = URL.createObjectURL(new Blob([text], { type: "image/svg+xml" }));
         link.download = `picture-${number}.svg`;
         link.click();
         setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
