@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from review import __version__
 from review.settings import ROOT
-from review.ui import card, shell
+from review.ui import card, shell, warm
 
 
 async def health(_: Request) -> JSONResponse:
@@ -33,6 +33,7 @@ async def asset(request: Request) -> Response:
 app = st.App(
     ROOT / "review" / "ui" / "main.py",
     routes=[Route("/review/health", health), Route(f"{card.ASSET_PATH}/{{name}}", asset)],
+    lifespan=warm.warming,
 )
 
 

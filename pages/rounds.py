@@ -3,9 +3,8 @@
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import altair as alt
-import pandas as pd
 import streamlit as st
 
 from review.errors import BadInput, NotAllowed
@@ -16,6 +15,9 @@ from review.stats.estimate import NotEstimable
 from review.ui import shell
 from review.ui.adjudication import adjudication
 from review.ui.text import line, plain
+
+if TYPE_CHECKING:
+    import altair as alt
 
 VIEWS = {"rounds": "Rounds", "draw": "Draw a round", "adjudicate": "Adjudicate"}
 STATE_WORDS = {"open": "open", "finished": "finished", "ended": "ended by a lead"}
@@ -35,8 +37,11 @@ def previewed(db: Path, version: str, spec: DrawSpec) -> Preview | str:  # noqa:
         return str(error)
 
 
-def strata_chart(strata: tuple[DrawnStratum, ...]) -> alt.LayerChart:
+def strata_chart(strata: tuple[DrawnStratum, ...]) -> "alt.LayerChart":
     """What the frame holds and what is drawn of it, one bar a stratum."""
+    import altair as alt  # imported here: the list of rounds has no chart until somebody opens one
+    import pandas as pd
+
     data = pd.DataFrame(
         {
             "stratum": each.stratum.removeprefix("disagreement: "),
@@ -90,20 +95,31 @@ def one_round(each: RoundSummary) -> None:
             f"{done.stuck} pairs wait for somebody else: everybody who takes part has answered or skipped them.",
             icon=":material/person_add:",
         )
-    with st.expander("Who, what from, and how it was drawn"):
-        st.text("\n".join(f"{name}: {count} labels" for name, count in done.reviewers.items()) or "Nobody yet.")
-        st.altair_chart(strata_chart(each.strata), key=f"strata_{each.round_id}")
-        for note in each.notes:
-            st.text(note)
-        st.text(f"Drawn by {each.drawn_by} on {each.drawn_at:%d %b %Y, %H:%M} UTC · {each.round_id}")
-        st.text(f"Frame {each.frame_hash[:16]}: {_kinds(each.counts)}")
-        st.text(seed_words(each.round_id))
+    details(each)
     if done.state == "open" and st.button(
         "End this round", key=f"end_{each.round_id}", type="tertiary", help="Nothing more is handed out; labels stay."
     ):
         with shell.errors():
             rounds.end(workspace, each.round_id, actor.name, datetime.now(UTC))
         st.rerun()
+
+
+@st.fragment
+def details(each: RoundSummary) -> None:
+    """The story of a round, made when somebody opens it: most visitors look at one round or none."""
+    box = st.expander("Who, what from, and how it was drawn", key=f"details_{each.round_id}", on_change="rerun")
+    if not box.open:
+        return
+    with box:
+        st.text(
+            "\n".join(f"{name}: {count} labels" for name, count in each.progress.reviewers.items()) or "Nobody yet."
+        )
+        st.altair_chart(strata_chart(each.strata), key=f"strata_{each.round_id}")
+        for note in each.notes:
+            st.text(note)
+        st.text(f"Drawn by {each.drawn_by} on {each.drawn_at:%d %b %Y, %H:%M} UTC · {each.round_id}")
+        st.text(f"Frame {each.frame_hash[:16]}: {_kinds(each.counts)}")
+        st.text(seed_words(each.round_id))
 
 
 def seed_words(round_id: str) -> str:

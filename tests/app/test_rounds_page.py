@@ -92,15 +92,36 @@ def test_an_answer_that_names_its_model_is_pointed_out(workspace: Workspace, run
     assert any("1 answer in this draw names its own model" in each.label for each in page.expander)
 
 
+def opened(page: AppTest, round_id: str) -> str:
+    """The page's texts once somebody has opened the story of a round."""
+    page.session_state[f"details_{round_id}"] = True
+    page.run()
+    assert not page.exception
+    return shown(page)
+
+
 def test_the_seed_is_closed_to_somebody_with_open_pairs(
     workspace: Workspace, run_page: RunPage, tmp_path: Path
 ) -> None:
     fill(workspace, tmp_path)
     drawn = rounds.draw(workspace, rounds.DrawSpec(size=10, seed=4711, repeat=0), "Mara", NOW)
-    assert "Seed 4711" in shown(run_page("rounds.py", name="Lea"))
+    assert "Seed 4711" in opened(run_page("rounds.py", name="Lea"), drawn.round_id)
     (card,) = label.queue(workspace, "Lea", drawn.round_id, 1, NOW)
     label.shown(workspace, "Lea", card.card_id, NOW)
-    assert "4711" not in shown(run_page("rounds.py", name="Lea"))
+    story = opened(run_page("rounds.py", name="Lea"), drawn.round_id)
+    assert "Drawn by Mara" in story
+    assert "4711" not in story
+
+
+def test_the_story_of_a_round_is_made_when_somebody_opens_it(
+    workspace: Workspace, run_page: RunPage, tmp_path: Path
+) -> None:
+    fill(workspace, tmp_path)
+    drawn = rounds.draw(workspace, rounds.DrawSpec(size=10, seed=7), "Mara", NOW)
+    page = run_page("rounds.py")
+    assert not page.get("vega_lite_chart")
+    assert "Drawn by Mara" in opened(page, drawn.round_id)
+    assert len(page.get("vega_lite_chart")) == 1
 
 
 def test_a_conflict_is_decided_blind(workspace: Workspace, run_page: RunPage, tmp_path: Path) -> None:
