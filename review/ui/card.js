@@ -775,6 +775,9 @@ class ReviewCard {
     entry.labelId = labelId;
     entry.form = { ...form, stop: 0, shownMs: 0 };
     this.touched = Date.now();
+    // Everything else is painted before the next pair: its focus asks for a layout, and there should be one.
+    this.paintProgress();
+    this.paintSaved();
     if (this.editing === null) {
       this.history.push(entry);
       if (this.history.length > HISTORY) this.history.shift();
@@ -785,8 +788,6 @@ class ReviewCard {
       this.current = null;
       this.next();
     } else this.leaveEditing();
-    this.paintProgress();
-    this.paintSaved();
     this.hint(item.supersedes ? "Correction kept; the earlier label stays in the record." : "");
     // The frame with the next pair goes first.
     setTimeout(() => {
