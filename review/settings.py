@@ -89,9 +89,12 @@ def read_config(path: Path) -> EvalConfig:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = f"cannot be read as YAML ({type(error).__name__})"
         raise BadSettings(f"{path}: {reason}. Correct it or set REVIEW_CONFIG.") from error
-    block = cast("dict[str, object]", document).get("eval_config") if isinstance(document, dict) else None
+    top = cast("dict[str, object]", document) if isinstance(document, dict) else {}
+    block = top.get("eval_config")
     if not isinstance(block, dict):
         raise BadSettings(f'{path}: the top-level key "eval_config" is missing.')
+    if beside := sorted(str(key) for key in top if key != "eval_config"):
+        raise BadSettings(f"{path}: {', '.join(beside)} stands beside eval_config; move it below eval_config.")
     try:
         return EvalConfig.model_validate(block)
     except ValidationError as error:

@@ -68,3 +68,17 @@ def test_a_wrong_contract_names_the_key(tmp_path: Path, terms: str, named: str) 
     assert done.returncode == 1
     assert named in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_contract_beside_the_configuration_is_not_passed_over(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("eval_config: {}\ncontract: {tolerance: 0.5}\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "review.cli", "parity", "--db", str(tmp_path / "x.duckdb")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"REVIEW_CONFIG": str(config)},
+    )
+    assert done.returncode == 1
+    assert "contract stands beside eval_config" in done.stderr
