@@ -158,3 +158,5 @@ def sign_in(page: Page, name: str, role: str) -> None:
     page.get_by_text(role.capitalize(), exact=True).click()
     page.get_by_role("button", name="Continue").click()
     page.get_by_label("Your name").wait_for(state="detached")
+    # The page remembers by a cookie that it sets a moment later; whoever goes on before it asks again.
+    page.wait_for_function("() => document.cookie.includes('review_actor=')", timeout=15_000)
