@@ -9,6 +9,8 @@ from review.stats.estimate import Estimate, NotEstimable, Result
 
 Verdict = Literal["parity", "regression", "inconclusive"]
 _SMALLEST_P = 1e-6
+# Holm multiplies a p value by the number of claims; at the tiny alpha of an early look it must still fit below.
+_MOST_CLAIMS = 1000
 _STEPS = 10
 
 
@@ -41,7 +43,7 @@ def no_worse(difference: Result, tolerance: float, *, harmed: bool) -> Verdict:
 def harm_p(at: Callable[[float], Result], harmful: Callable[[Estimate], bool], alpha: float) -> float:
     """The smallest one-sided alpha at which an interval lies wholly on the harmful side; 1 where it does not at alpha.
 
-    Found by bisection on the logarithm, to within 2 %, and not below 1e-6.
+    Found by bisection on the logarithm, to within 2 %; not below 1e-6 or, where that is less, a thousandth of alpha.
 
     Args:
         at: The estimate at a two-sided level.
@@ -55,7 +57,7 @@ def harm_p(at: Callable[[float], Result], harmful: Callable[[Estimate], bool], a
 
     if not holds(alpha):
         return 1.0
-    floor = min(_SMALLEST_P, alpha)
+    floor = min(_SMALLEST_P, alpha / _MOST_CLAIMS)
     if holds(floor):
         return floor
     low, high = floor, alpha

@@ -8,6 +8,7 @@ from statistics import NormalDist
 import pytest
 
 from review.stats.estimate import Estimate, NotEstimable
+from review.stats.multiple import holm
 from review.stats.verdict import harm_p, joined, no_worse
 
 
@@ -51,3 +52,9 @@ def test_no_harm_at_alpha_is_p_one_and_clear_harm_has_a_floor() -> None:
     assert harm_p(lambda _: estimate(-1, 1), lambda seen: seen.high < 0, 0.05) == 1.0
     assert harm_p(lambda _: estimate(-9, -8), lambda seen: seen.high < 0, 0.05) == 1e-6
     assert harm_p(lambda _: NotEstimable("no"), lambda seen: seen.high < 0, 0.05) == 1.0
+
+
+@pytest.mark.parametrize("alpha", [0.05, 1e-4, 1e-6, 1e-9])
+def test_clear_harm_stands_after_holm_at_the_alpha_of_an_early_look(alpha: float) -> None:
+    found = harm_p(lambda _: estimate(-9, -8), lambda seen: seen.high < 0, alpha)
+    assert max(holm([found] * 60)) <= alpha
