@@ -11,6 +11,7 @@ import threading
 import pytest
 
 from review.ui import warm
+from tests.loops import on_its_own_loop
 
 LOADED = """
 import json, sys
@@ -41,7 +42,7 @@ def test_the_server_does_not_wait_for_it_and_its_end_stops_it(monkeypatch: pytes
 
     monkeypatch.setattr(warm, "load", load)
     monkeypatch.setattr(warm, "AFTER", 0.0)
-    asyncio.run(serve())
+    on_its_own_loop(serve)
     go_on.set()
 
     began.clear()
@@ -52,7 +53,7 @@ def test_the_server_does_not_wait_for_it_and_its_end_stops_it(monkeypatch: pytes
             waiting.extend(each for each in threading.enumerate() if isinstance(each, threading.Timer))
 
     waiting: list[threading.Thread] = []
-    asyncio.run(end_at_once())
+    on_its_own_loop(end_at_once)
     assert waiting
     for each in waiting:
         each.join(30)
