@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from review.domain.contract import Contract
+from review.domain.pipeline import Embedding, Endpoints, Gates, Judges, Replay
 from review.domain.rubric import DEFAULT_CATEGORIES, FailureCategory, Rubric
 from review.errors import BadSettings
 
@@ -35,6 +36,11 @@ class EvalConfig(_Section):
     failure_categories: tuple[FailureCategory, ...] = Field(default=DEFAULT_CATEGORIES, strict=False)
     adversarial: Adversarial = Adversarial()
     contract: Contract = Contract()
+    replay: Replay = Replay()
+    endpoints: Endpoints | None = None
+    embedding: Embedding = Embedding()
+    judges: Judges = Judges()
+    gates: Gates = Gates()
 
 
 class Settings(BaseModel):
@@ -44,6 +50,8 @@ class Settings(BaseModel):
         db: the database file.
         config: the evaluation's configuration.
         mirror: the JSONL mirror of the adversarial set.
+        cache_file: answers of models and embeddings by their content, kept beside the database.
+        api_file: where the running app says its address and the token of the command line, mode 0600.
         key_file: the secret beside the database from which ids and blinding are derived.
     """
 
@@ -56,6 +64,14 @@ class Settings(BaseModel):
     def mirror(self) -> Path:
         named = self.config.adversarial.path
         return Path(named) if named else self.db.parent / "adversarial_permanent.jsonl"
+
+    @property
+    def cache_file(self) -> Path:
+        return self.db.with_name(self.db.name + ".cache")
+
+    @property
+    def api_file(self) -> Path:
+        return self.db.with_name(self.db.name + ".api")
 
     @property
     def key_file(self) -> Path:

@@ -164,16 +164,25 @@ class Label(Record):
     @classmethod
     def parse_time(cls, value: object) -> object:
         """Accept ISO 8601 text; a time without an offset is refused, because it names no moment."""
-        if isinstance(value, str):
-            try:
-                value = datetime.fromisoformat(value)
-            except ValueError:
-                raise ValueError("a time is written as in 2026-03-01T14:02:11+00:00") from None
-        if not isinstance(value, datetime):
-            return value
-        if value.tzinfo is None:
-            raise ValueError("a time needs an offset, as in 2026-03-01T14:02:11+00:00")
+        return moment(value)
+
+
+def moment(value: object) -> object:
+    """A time with an offset, in UTC, out of ISO 8601 text; what is no time passes on to the type's own check.
+
+    Raises:
+        ValueError: for people: no ISO 8601, no offset, or outside the years 1 to 9999.
+    """
+    if isinstance(value, str):
         try:
-            return value.astimezone(UTC)
-        except OverflowError:
-            raise ValueError("a time lies in the years 1 to 9999") from None
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError("a time is written as in 2026-03-01T14:02:11+00:00") from None
+    if not isinstance(value, datetime):
+        return value
+    if value.tzinfo is None:
+        raise ValueError("a time needs an offset, as in 2026-03-01T14:02:11+00:00")
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time lies in the years 1 to 9999") from None

@@ -1,0 +1,146 @@
+"""What every verb shares: the group, the context, progress and errors. Heavy imports stand where they are used."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+
+import click
+
+if TYPE_CHECKING:
+    from review.services.workspace import Workspace
+    from review.settings import Settings
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class Group(click.Group):
+    """Turns an error of ours into one line and exit code 1. REVIEW_DEBUG=1 shows the traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:  # the door: nothing unexpected may reach a person as a traceback
+            fail(error)
+
+
+def fail(error: Exception) -> NoReturn:
+    from review.errors import ReviewError
+
+    if os.environ.get("REVIEW_DEBUG"):
+        traceback.print_exc()
+    if isinstance(error, ReviewError):
+        click.echo(f"error: {error}", err=True)
+    else:
+        kind = type(error).__name__
+        click.echo(f"error: unexpected {kind}. Run again with REVIEW_DEBUG=1 to see where, and report it.", err=True)
+    sys.exit(1)
+
+
+def common(command: _Command) -> _Command:
+    """--db and --json, accepted before and after the verb."""
+    command = click.option("--json", "as_json", is_flag=True, help="Machine output on stdout, messages on stderr.")(
+        command
+    )
+    return click.option("--db", type=click.Path(path_type=Path), help="The database file.")(command)
+
+
+def verb(group: click.Group, name: str | None = None) -> Callable[[Callable[..., None]], click.Command]:
+    """A verb whose function gets the merged settings as `context`."""
+
+    def decorate(function: Callable[..., None]) -> click.Command:
+        @functools.wraps(function)
+        def run(db: Path | None, as_json: bool, **arguments: Any) -> None:
+            given = click.get_current_context().find_root().params
+            context = Context(db or given.get("db"), as_json or bool(given.get("as_json")))
+            function(context, **arguments)
+
+        return group.command(name or function.__name__.removesuffix("_"))(common(run))
+
+    return decorate
+
+
+class Context:
+    """What every verb needs: which database, and how to print."""
+
+    def __init__(self, db: Path | None, as_json: bool) -> None:
+        self.db = db
+        self.as_json = as_json
+
+    def settings(self, default: Path | None = None) -> Settings:
+        from review import settings
+
+        return settings.load(self.db or (None if os.environ.get("REVIEW_DB") else default))
+
+    @contextmanager
+    def workspace(self) -> Generator[Workspace]:
+        from review.services.workspace import open_workspace
+
+        with closing(open_workspace(self.settings())) as opened:
+            yield opened
+
+    def print(self, document: object, lines: Sequence[str]) -> None:
+        """The document as JSON, or the lines for people."""
+        if self.as_json:
+            click.echo(json.dumps(document, ensure_ascii=True, allow_nan=False, default=str))
+        else:
+            for line in lines:
+                click.echo(line)
+
+    def say(self, line: str) -> None:
+        """A message beside the output."""
+        click.echo(line, err=self.as_json)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@common
+def main(db: Path | None, as_json: bool) -> None:
+    """Human review of old-versus-new LLM answers: blind labels, honest intervals, a permanent adversarial set."""
+    del db, as_json  # read from the context by each verb
+
+
+@contextmanager
+def progress(label: str) -> Generator[Callable[[int, int], None]]:
+    """A progress bar on standard error, shown once a second has passed."""
+    started, bar = time.monotonic(), cast("Any", None)
+
+    def tell(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            if time.monotonic() - started < 1:
+                return
+            bar = click.progressbar(length=total, label=label, file=sys.stderr)
+            bar.__enter__()
+        bar.update(done - bar.pos)
+
+    try:
+        yield tell
+    finally:
+        if bar is not None:
+            bar.__exit__(None, None, None)
+
+
+def who() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "command line"
+
+
+def shown(result: dict[str, Any]) -> str:
+    """An estimate with its interval, or why there is none."""
+    if "not_estimable" in result:
+        return f"not estimable: {result['not_estimable']}"
+    return f"{result['value']:.3f} ({result['low']:.3f} to {result['high']:.3f})"

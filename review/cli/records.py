@@ -1,0 +1,87 @@
+"""`review import` and `review export`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from review.cli.base import Context, main, progress, verb
+
+_KINDS = ("pairs", "verdicts", "labels")
+_SHOWN_REJECTS = 20
+
+
+@verb(main, "import")
+@click.argument("kind", type=click.Choice(_KINDS))
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--skip-invalid", is_flag=True, help="Write the good lines of a file that has bad ones.")
+@click.option("--map", "names", multiple=True, metavar="OURS=THEIRS", help="Rename a field of a foreign file.")
+def import_(context: Context, kind: Any, files: tuple[Path, ...], skip_invalid: bool, names: tuple[str, ...]) -> None:
+    """Import pairs, verdicts or labels from JSONL, CSV or Parquet files."""
+    from datetime import UTC, datetime
+
+    from review.errors import RejectedRecords
+    from review.services.ingest import Imported, Options, import_files
+
+    options = Options(skip_invalid=skip_invalid, names=_mapping(names))
+    total, failed = Imported(0, 0, 0), False
+    with context.workspace() as workspace:
+        for file in files:
+            try:
+                with progress(f"{kind} {file.name}") as tell:
+                    total += import_files(
+                        workspace, kind, [file], now=datetime.now(UTC), options=options, progress=tell
+                    )
+            except RejectedRecords as error:
+                failed = True
+                total += Imported(error.read, 0, 0, error.rejected)
+                _show_rejected(str(file), error.rejected)
+                click.echo(f"error: {error}. Correct them, or pass --skip-invalid to write the rest.", err=True)
+    if skip_invalid and total.rejected:
+        _show_rejected(str(files[0]) if len(files) == 1 else "", total.rejected)
+    document = {
+        "read": total.read,
+        "new": total.new,
+        "present": total.present,
+        "rejected": [{"line": each.line, "field": each.field, "reason": each.reason} for each in total.rejected],
+    }
+    words = f"{total.read} read, {total.new} new, {total.present} present already, {len(total.rejected)} rejected"
+    context.print(document, [f"{kind}: {words}"])
+    if failed:
+        sys.exit(1)
+
+
+def _mapping(names: Sequence[str]) -> dict[str, str]:
+    mapping: dict[str, str] = {}
+    for each in names:
+        ours, equals, theirs = each.partition("=")
+        if not (ours and equals and theirs):
+            raise click.UsageError(f"--map takes OURS=THEIRS, as in old.content=answer_a; got {each!r}.")
+        mapping[ours] = theirs
+    return mapping
+
+
+def _show_rejected(file: str, rejected: Sequence[Any]) -> None:
+    for each in rejected[:_SHOWN_REJECTS]:
+        field = f'"{each.field}" ' if each.field else ""
+        click.echo(f"{file} line {each.line}: {field}{each.reason}", err=True)
+    if len(rejected) > _SHOWN_REJECTS:
+        click.echo(f"… and {len(rejected) - _SHOWN_REJECTS} more", err=True)
+
+
+@verb(main, "export")
+@click.argument("what", type=click.Choice((*_KINDS, "adversarial")))
+@click.option("--round", "round_id", help="Only what belongs to this round.")
+@click.option("-o", "--output", "target", required=True, type=click.Path(path_type=Path), help="FILE, or - for stdout.")
+def export_(context: Context, what: Any, round_id: str | None, target: Path) -> None:
+    """Export what can be imported again without loss."""
+    from review.services.export import export
+
+    with context.workspace() as workspace, progress(f"{what} to {target.name}") as tell:
+        count = export(workspace, what, target, round_id=round_id, progress=tell)
+    if str(target) != "-":
+        context.print({"exported": count, "file": str(target)}, [f"{count} {what} written to {target}"])

@@ -1,0 +1,79 @@
+"""`review draw`, `rounds` and `status`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from review.cli.base import Context, main, verb, who
+
+
+@verb(main)
+@click.option("--size", type=click.IntRange(1), required=True, help="Pairs in the round, 50 to 100 as a rule.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), required=True, help="Makes the draw repeatable.")
+@click.option("--overlap", type=click.IntRange(1, 20), default=1, show_default=True, help="Different reviewers a pair.")
+@click.option("--overlap-share", type=click.FloatRange(0, 1), help="Only this share gets a second reviewer.")
+@click.option(
+    "--repeat", type=click.FloatRange(0, 1), default=0.05, show_default=True, help="Share shown again, hidden."
+)
+@click.option("--by", type=click.Choice(["task", "none"]), default="task", show_default=True, help="Strata.")
+@click.option("--audit", type=click.FloatRange(0, 1), default=0.10, show_default=True, help="Share of judged ties.")
+@click.option("--name", help="A name for people.")
+def draw(context: Context, **asked: Any) -> None:
+    """Draw a round from the disagreements, and print its strata."""
+    from datetime import UTC, datetime
+
+    from review.services import rounds
+
+    with context.workspace() as workspace:
+        drawn = rounds.draw(workspace, rounds.DrawSpec(**asked), who(), datetime.now(UTC))
+    for note in drawn.notes:
+        click.echo(note, err=True)
+    if drawn.leaks:
+        noun = "answer names its" if len(drawn.leaks) == 1 else "answers name their"
+        click.echo(f"{len(drawn.leaks)} {noun} own model or maker; see the Rounds page.", err=True)
+    strata = [
+        {"stratum": each.stratum, "frame": each.frame, "drawn": each.drawn, "pi": each.pi} for each in drawn.strata
+    ]
+    document = {"round_id": drawn.round_id, "frame": drawn.frame, "size": drawn.size, "strata": strata}
+    lines = [f"{each['stratum']}: {each['drawn']} of {each['frame']} (pi {each['pi']:.3f})" for each in strata]
+    context.print(document, [f"round {drawn.round_id}: {drawn.size} pairs from a frame of {drawn.frame}", *lines])
+
+
+@verb(main)
+def rounds(context: Context) -> None:
+    """List the rounds and how far they are."""
+    from review.services import rounds as service
+
+    with context.workspace() as workspace:
+        drawn = service.list_rounds(workspace)
+    document = [
+        {
+            "round_id": each.round_id,
+            "name": each.title,
+            "size": each.size,
+            "overlap": each.overlap,
+            "state": each.progress.state,
+            "labels": each.progress.done,
+            "places": each.progress.places,
+            "surplus": each.progress.surplus,
+            "skips": each.progress.skips,
+            "reviewers": each.progress.reviewers,
+            "drawn_at": each.drawn_at.isoformat(),
+        }
+        for each in drawn
+    ]
+    lines = [f"{e['round_id']}  {e['state']:8}  {e['labels']}/{e['places']} labels  {e['name']}" for e in document]
+    context.print(document, lines or ["No round is drawn yet. Draw one: review draw --size 80 --seed 7"])
+
+
+@verb(main)
+def status(context: Context) -> None:
+    """Say how much there is of everything, and where."""
+    from review.services import overview
+
+    with context.workspace() as workspace:
+        facts = overview.facts(workspace)._asdict()
+        place = {"db": str(workspace.settings.db), "mirror": str(workspace.settings.mirror)}
+    context.print(place | facts, [f"{name:10} {value}" for name, value in (place | facts).items()])

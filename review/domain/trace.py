@@ -1,0 +1,37 @@
+"""A trace: one input from production, and what the stack of that time answered."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field, field_validator
+
+from review.domain.types import Identifier, Json, Message, Output, Record, moment
+
+
+class Trace(Record):
+    """One trace of import format v1.
+
+    `messages` is the input alone; the logged answer is `response`. `customer`, `conversation` and `ticket` come in as
+    they are and are stored as keyed hashes. `happened_at` is when it happened, with an offset.
+    """
+
+    trace_id: Identifier | None = None
+    task: Identifier | None = None
+    messages: list[Message] = Field(min_length=1)
+    tools: list[dict[str, Json]] | None = None
+    parameters: dict[str, Json] | None = None
+    response: Output | None = None
+    reference: str | None = None
+    customer: Identifier | None = None
+    conversation: Identifier | None = None
+    ticket: Identifier | None = None
+    metadata: dict[str, Json] | None = None
+    happened_at: datetime | None = None
+    synthetic: bool = False
+
+    @field_validator("happened_at", mode="before")
+    @classmethod
+    def parse_time(cls, value: object) -> object:
+        """Accept ISO 8601 text; a time without an offset is refused, because it names no moment."""
+        return moment(value)
