@@ -66,8 +66,10 @@ def combine_votes(votes: npt.NDArray[np.int64]) -> JudgeVerdicts:
     """One verdict of a judge per pair, from all of its votes.
 
     Within an order the majority of the parsable votes decides, else the order is split. With votes in both orders,
-    equal ones are that verdict, different ones are inconsistent; a split order makes the pair unresolved, an order
-    without a parsable vote makes it unparsable. Where only one order was judged, all votes are pooled.
+    equal ones are that verdict, different ones are inconsistent; an order without a parsable vote makes the pair
+    unparsable. A split order leaves it unresolved, unless the other order's verdict is also the majority of all votes:
+    of three votes, two in one order, that is the 2-1 that does not follow the order. Where only one order was judged,
+    all votes are pooled.
 
     Args:
         votes: Counts, shape (pairs, 3, 4): shown first (old, new, unknown) by winner (old, new, tie, unparsable).
@@ -77,7 +79,9 @@ def combine_votes(votes: npt.NDArray[np.int64]) -> JudgeVerdicts:
     both = (first != ABSENT) & (second != ABSENT)
     known = both & (first <= TIE) & (second <= TIE)
     joined = np.where(first == second, first, INCONSISTENT)
-    joined = np.where((first == SPLIT) | (second == SPLIT), SPLIT, joined)
+    either_split = (first == SPLIT) | (second == SPLIT)
+    backed = (pooled <= TIE) & ((first == pooled) | (second == pooled))
+    joined = np.where(either_split, np.where(backed, pooled, SPLIT), joined)
     joined = np.where((first == UNPARSABLE) | (second == UNPARSABLE), UNPARSABLE, joined)
     order = np.full(len(votes), NOT_BOTH_ORDERS)
     order[known] = MIXED
