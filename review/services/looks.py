@@ -93,7 +93,10 @@ def plan(workspace: Workspace, report: ParityReport) -> LookPlan:
     elif taken and taken[-1].evidence == report.evidence:
         refusal = "Nothing has changed since the last look."
     elif taken and taken[-1].labelled >= taken[-1].planned:
-        refusal = "The last look used all there was to use, at the full plan; draw a new round for a new verdict."
+        refusal = (
+            "The last look used all there was to use, at the full plan. "
+            "For a new verdict draw a new round, and choose that round alone here."
+        )
     else:
         fractions = [min(1.0, each.labelled / each.planned) for each in taken]
         now = 1.0 if _complete(workspace, report) else min(1.0, report.labelled / planned)

@@ -28,7 +28,7 @@ NAMES = (
     "=1+1 ![n](http://leak.test/n.png)",
     "**bob** :material/home: \u202ebob",
 )
-PAGES = ("/", "/label", "/flag", "/rounds", "/agreement", "/adversarial", "/pair?pair=h-0")
+PAGES = ("/", "/label", "/flag", "/rounds", "/agreement", "/parity", "/adversarial", "/pair?pair=h-0")
 
 READY = """() => {
     const app = document.querySelector('[data-testid=stApp]');
@@ -76,7 +76,15 @@ def hostile_set(folder: Path) -> dict[str, str]:
         for number, text in enumerate(HOSTILE)
     ]
     labels = [
-        {"pair_id": f"h-{number}", "reviewer": name, "preference": "old", "comment": text, "categories_old": ["other"]}
+        {
+            "pair_id": f"h-{number}",
+            "reviewer": name,
+            "preference": "old",
+            "error_old": "none",
+            "error_new": "confident",
+            "comment": text,
+            "categories_old": ["other", NAMES[0]],
+        }
         for number, text in enumerate(HOSTILE)
         for name in NAMES
     ]
