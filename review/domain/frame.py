@@ -63,14 +63,17 @@ class Stratum:
         return f"disagreement: {shown}"
 
 
-def kind_of(identical: bool, structured_differs: bool, winners: Sequence[Winner | None]) -> Kind:
+def kind_of(identical: bool, structured_differs: bool, winners: Sequence[Winner | None], settled: bool = False) -> Kind:
     """The kind of one pair, given the winners of all its verdicts (None is unparsable).
+
+    `structured_differs` is what the import saw or, where structured outcomes were compared since, what that found;
+    `settled` says that it found both answers the same and no text was left to judge.
 
     The store's aggregation follows this rule; a test holds them together.
     """
     if identical:
         return "identical"
-    if not structured_differs and winners and all(winner == "tie" for winner in winners):
+    if not structured_differs and (all(winner == "tie" for winner in winners) if winners else settled):
         return "judged_tie"
     return "disagreement"
 

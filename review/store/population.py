@@ -119,11 +119,12 @@ def pair_columns(cursor: duckdb.DuckDBPyConnection) -> PairColumns:
         )
         SELECT p.rowid AS row,
                CASE WHEN p.identical THEN 0
-                    WHEN NOT p.structured_differs AND coalesce(j.all_tie, false) THEN 1 ELSE 2 END AS kind,
+                    WHEN NOT coalesce(s.differs, p.structured_differs) AND coalesce(j.all_tie, s.settled, false) THEN 1
+                    ELSE 2 END AS kind,
                coalesce(list_position($tasks::VARCHAR[], p.task), $none) - 1 AS task,
                list_position($sources::VARCHAR[], p.source) - 1 AS source,
                hash(p.prompt_id) AS prompt, epoch_us(p.imported_at) AS imported
-        FROM pair p LEFT JOIN judged j USING (pair_id)
+        FROM pair p LEFT JOIN judged j USING (pair_id) LEFT JOIN structured s USING (pair_id)
         """,
         {"tasks": [task for task in tasks if task is not None], "sources": list(sources), "none": len(tasks)},
     ).fetchnumpy()

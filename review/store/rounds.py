@@ -114,9 +114,10 @@ def read_frame(
         ), frame AS MATERIALIZED (
             SELECT p.pair_id, p.task,
                    CASE WHEN p.identical THEN 'identical'
-                        WHEN NOT p.structured_differs AND coalesce(j.all_tie, false) THEN 'judged_tie'
+                        WHEN NOT coalesce(s.differs, p.structured_differs) AND coalesce(j.all_tie, s.settled, false)
+                        THEN 'judged_tie'
                         ELSE 'disagreement' END AS kind
-            FROM pair p LEFT JOIN judged j USING (pair_id)
+            FROM pair p LEFT JOIN judged j USING (pair_id) LEFT JOIN structured s USING (pair_id)
             WHERE ($source IS NULL OR p.source = $source)
               AND ($from IS NULL OR p.imported_at >= $from)
               AND ($to IS NULL OR p.imported_at < $to)

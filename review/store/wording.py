@@ -27,8 +27,10 @@ def disagreements(cursor: duckdb.DuckDBPyConnection, limit: int) -> Chosen:
         WITH judged AS (
             SELECT pair_id, bool_and(winner IS NOT DISTINCT FROM 'tie') AS all_tie FROM verdict GROUP BY pair_id
         )
-        SELECT p.rowid AS row FROM pair p LEFT JOIN judged j USING (pair_id)
-        WHERE NOT p.identical AND (p.structured_differs OR NOT coalesce(j.all_tie, false))
+        SELECT p.rowid AS row
+        FROM pair p LEFT JOIN judged j USING (pair_id) LEFT JOIN structured s USING (pair_id)
+        WHERE NOT p.identical
+          AND (coalesce(s.differs, p.structured_differs) OR NOT coalesce(j.all_tie, s.settled, false))
         """,
         {},
         limit,

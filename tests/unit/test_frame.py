@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from datetime import timedelta
+from itertools import product
 
 import numpy as np
 import pytest
@@ -19,10 +20,14 @@ from review.services import rounds
 from review.services.rounds import DrawSpec
 from review.services.workspace import Workspace
 from review.stats.allocation import allocate, choose, too_small
+from review.store.population import pair_columns
 from review.store.rounds import read_frame
+from review.store.wording import disagreements
 from tests.conftest import NOW
 
 WINNERS = (None, "old", "new", "tie")
+# What comparing structured outcomes since the import found: differs, settled.
+COMPARED = (None, (True, False), (False, False), (False, True))
 
 
 def add(
@@ -55,26 +60,41 @@ def add(
 
 
 def test_sql_and_rule_agree_on_every_combination(workspace: Workspace) -> None:
-    """All verdict lists up to length 2 by identical by structured difference."""
+    """All verdict lists up to length 2 by identical, structured difference at import, and what was compared since."""
     cursor = workspace.database.cursor()
     expected: dict[str, str] = {}
     lists = [[], *([a] for a in WINNERS), *([a, b] for a in WINNERS for b in WINNERS)]
-    for identical in (False, True):
-        for differs in (False, True):
-            for winners in lists:
-                pair_id = f"{identical}-{differs}-{winners}"
-                add(workspace, pair_id, "t", "identical" if identical else "disagreement")
-                if differs:
-                    cursor.execute("UPDATE pair SET structured_differs = true WHERE pair_id = ?", [pair_id])
-                cursor.executemany(
-                    "INSERT INTO verdict (pair_id, judge, vote, winner, imported_at) VALUES (?, 'j', ?, ?, ?)",
-                    [[pair_id, vote, winner, NOW] for vote, winner in enumerate(winners, 1)],
-                ) if winners else None
-                expected[pair_id] = frame.kind_of(identical, differs, winners)
+    for identical, differs, compared, winners in product((False, True), (False, True), COMPARED, lists):
+        pair_id = f"{identical}-{differs}-{compared}-{winners}"
+        add(workspace, pair_id, "t", "identical" if identical else "disagreement")
+        if differs:
+            cursor.execute("UPDATE pair SET structured_differs = true WHERE pair_id = ?", [pair_id])
+        cursor.executemany(
+            "INSERT INTO verdict (pair_id, judge, vote, winner, imported_at) VALUES (?, 'j', ?, ?, ?)",
+            [[pair_id, vote, winner, NOW] for vote, winner in enumerate(winners, 1)],
+        ) if winners else None
+        found_differs, settled = differs, False
+        if compared is not None:
+            found_differs, settled = compared
+            # The newest comparison counts: an older one said the opposite.
+            cursor.executemany(
+                """
+                INSERT INTO structured_outcome (pair_id, version, outcome, differs, settled, detail, made_at)
+                VALUES (?, ?, 'same', ?, ?, '{}', ?)
+                """,
+                [
+                    [pair_id, "exact", not found_differs, not settled, NOW],
+                    [pair_id, "judge", found_differs, settled, NOW + timedelta(days=1)],
+                ],
+            )
+        expected[pair_id] = frame.kind_of(identical, found_differs, winners, settled)
     groups = read_frame(workspace.database, None, None, None).groups
     found = {pair_id: group.kind for group in groups for pair_id in group.pair_ids}
     assert found == expected
-    assert Counter(found.values()) == {"identical": 42, "judged_tie": 2, "disagreement": 40}
+    assert Counter(found.values()) == {"identical": 168, "judged_tie": 12, "disagreement": 156}
+    columns = pair_columns(cursor)
+    assert Counter(columns.kind.tolist()) == {0: 168, 1: 12, 2: 156}
+    assert disagreements(cursor, 10).of == 156
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=12), st.integers(1, 200))
