@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, NoReturn, cast
 
-from review.domain.types import Output, ToolCall
+from review.domain.types import Output, Side, ToolCall
 
 Outcome = Literal["same", "other_arguments", "other_tool", "missing", "extra", "broken"]
 OUTCOMES: tuple[Outcome, ...] = ("same", "other_arguments", "other_tool", "missing", "extra", "broken")
@@ -22,6 +22,7 @@ OUTCOME_WORDS: dict[Outcome, str] = {
     "broken": "truncated or invalid JSON",
 }
 FieldChange = Literal["missing", "extra", "type", "value"]
+SIDES: tuple[Side, Side] = ("old", "new")
 
 _MOST_FIELDS = 50
 _LONGEST_PATH = 200
@@ -57,7 +58,7 @@ class Comparison:
     outcome: Outcome
     what: Literal["tool_calls", "json"]
     fields: tuple[Field, ...] = ()
-    sides: tuple[Literal["old", "new"], ...] = ()
+    sides: tuple[Side, ...] = ()
     text_differs: bool = False
 
     def detail(self) -> dict[str, object]:
@@ -123,15 +124,15 @@ def _composed(value: Any) -> Any:
 def _compare_calls(old: Output, new: Output) -> Comparison:
     calls = {"old": old.tool_calls or [], "new": new.tool_calls or []}
     parsed: dict[str, list[Any]] = {}
-    broken: list[Literal["old", "new"]] = []
-    for side in ("old", "new"):
+    broken: list[Side] = []
+    for side in SIDES:
         try:
             parsed[side] = [_arguments(call) for call in calls[side]]
         except _Broken:
             broken.append(side)
     if broken:
         return Comparison("broken", "tool_calls", sides=tuple(broken))
-    names = [[call.function.name for call in calls[side]] for side in ("old", "new")]
+    names = [[call.function.name for call in calls[side]] for side in SIDES]
     text_differs = (old.content or "").split() != (new.content or "").split()
     if names[0] != names[1]:
         return Comparison(_other_names(names[0], names[1]), "tool_calls", text_differs=text_differs)
@@ -164,7 +165,7 @@ def _arguments(call: ToolCall) -> Any:
     arguments = call.function.arguments
     text = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
     try:
-        value = parse(text) if text.strip() else {}
+        value: object = parse(text) if text.strip() else {}
     except ValueError as error:
         raise _Broken from error
     if not isinstance(value, dict):
@@ -174,8 +175,8 @@ def _arguments(call: ToolCall) -> Any:
 
 def _compare_json(old: Output, new: Output) -> Comparison | None:
     values = {"old": _json_answer(old), "new": _json_answer(new)}
-    broken: tuple[Literal["old", "new"], ...] = tuple(
-        side for side, output in (("old", old), ("new", new)) if values[side] is None and _begins_as_json(output)
+    broken: tuple[Side, ...] = tuple(
+        side for side, output in zip(SIDES, (old, new), strict=True) if values[side] is None and _begins_as_json(output)
     )
     if broken:
         return Comparison("broken", "json", sides=broken)
@@ -234,7 +235,7 @@ def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Fiel
                 yield inner[:_LONGEST_PATH], "extra"
             else:
                 yield from _differences(first[at], second[at], inner)
-    elif type(old) is not type(new):
+    elif type(cast("object", old)) is not type(cast("object", new)):
         yield path[:_LONGEST_PATH], "type"
     elif old != new:
         yield path[:_LONGEST_PATH], "value"
