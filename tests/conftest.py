@@ -10,6 +10,8 @@ import pytest
 
 from review import settings
 from review.services.workspace import Workspace, open_workspace
+from tests.servers import new_server as new_server
+from tests.servers import old_server as old_server
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
