@@ -95,7 +95,7 @@ class Lines(NamedTuple):
         starts = np.concatenate([[0], self.ends[:-1]])
         for number, (start, end) in enumerate(zip(starts.tolist(), self.ends.tolist(), strict=True), self.first):
             if number not in without and (line := self.raw[start:end]).strip():
-                yield _parsed(number, line)
+                yield parsed(number, line)
 
 
 def holds_lines(path: Path) -> bool:
@@ -318,11 +318,12 @@ def _read_jsonl(path: Path, progress: Progress) -> Iterator[Row]:
                 progress(done, total)
             line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
             if line.strip():
-                yield _parsed(number, line)
+                yield parsed(number, line)
     progress(total, total)
 
 
-def _parsed(number: int, line: bytes) -> Row:
+def parsed(number: int, line: bytes) -> Row:
+    """One line of JSON as a row."""
     try:
         document = _DECODER.decode(line.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -337,7 +338,7 @@ def _parsed(number: int, line: bytes) -> Row:
         return Row(number, None, "is not JSON (a number is NaN, infinite or too long).")
     if not isinstance(document, dict):
         return Row(number, None, f"holds a {type(document).__name__}, not an object.")
-    return Row(number, _mended(cast(Document, document)) if b"\\u" in line else cast(Document, document))
+    return Row(number, mended(cast(Document, document)) if b"\\u" in line else cast(Document, document))
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -348,14 +349,14 @@ def _no_constant(name: str) -> NoReturn:
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
-def _mended(value: Any) -> Any:
+def mended(value: Any) -> Any:
     """Lone surrogates, which no UTF-8 text can hold, become U+FFFD."""
     if isinstance(value, str):
         return _LONE_SURROGATE.sub("\ufffd", value)
     if isinstance(value, list):
-        return [_mended(each) for each in cast(list[Any], value)]
+        return [mended(each) for each in cast(list[Any], value)]
     if isinstance(value, dict):
-        return {_mended(name): _mended(each) for name, each in cast(Document, value).items()}
+        return {mended(name): mended(each) for name, each in cast(Document, value).items()}
     return value
 
 
@@ -406,7 +407,7 @@ def _from_cell(name: str, cell: str) -> Any:
     if name == "messages" and not cell.lstrip().startswith(("[", "{")):
         return cell  # a prompt; whether it may stand there is for others to say
     if name in _JSON_FIELDS or ("." in name and last in _OUTPUT_JSON):
-        return _mended(json.loads(cell, parse_constant=_no_constant))
+        return mended(json.loads(cell, parse_constant=_no_constant))
     if last in _NUMBERS:
         number = float(cell)
         return int(number) if last in ("vote", "occurrence") and number.is_integer() else number
@@ -480,7 +481,7 @@ def _from_record(number: int, record: Document) -> Row:
         is_json = name in _JSON_FIELDS or ("." in name and name.rsplit(".", 1)[-1] in _OUTPUT_JSON)
         try:
             if is_json and isinstance(value, str):
-                _put(document, name, _mended(json.loads(value, parse_constant=_no_constant)))
+                _put(document, name, mended(json.loads(value, parse_constant=_no_constant)))
             else:
                 _put(document, name, _without_nulls(value))
         except (ValueError, RecursionError):

@@ -222,9 +222,9 @@ def _check(key: bytes, kind: Kind, row: Row, names: Mapping[str, str]) -> dict[s
     """The table row of one line, or why there is none."""
     if row.document is None:
         return Rejected(row.line, "", row.reason)
-    if _is_deeper(row.document, _DEEPEST):
+    if is_deeper(row.document, _DEEPEST):
         return Rejected(row.line, "", f"is nested more than {_DEEPEST} levels deep.")
-    document = _renamed(row.document, names)
+    document = renamed(row.document, names)
     try:
         return _ROWS[kind](key, document, MODELS[kind].model_validate(document))
     except ValidationError as error:
@@ -233,7 +233,8 @@ def _check(key: bytes, kind: Kind, row: Row, names: Mapping[str, str]) -> dict[s
         return Rejected(row.line, "", "has a number that is infinite.")
 
 
-def _is_deeper(value: object, levels: int) -> bool:
+def is_deeper(value: object, levels: int) -> bool:
+    """Whether objects and lists stand in each other more than `levels` deep."""
     layer = [value]
     for _ in range(levels + 1):
         nested = [cast("dict[str, object] | list[object]", each) for each in layer if isinstance(each, dict | list)]
@@ -284,7 +285,7 @@ def _label_row(key: bytes, _document: Document, record: Record) -> dict[str, Any
 _ROWS = {"pairs": _pair_row, "verdicts": _verdict_row, "labels": _label_row}
 
 
-def _renamed(document: Document, names: Mapping[str, str]) -> Document:
+def renamed(document: Document, names: Mapping[str, str]) -> Document:
     """The document with the file's own names replaced by ours. Both may be dotted."""
     if not names:
         return document
