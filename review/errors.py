@@ -9,6 +9,9 @@
     ├── Conflict                the fact contradicts one that is stored already
     ├── DatabaseLocked          another process holds the database file; says which
     ├── DatabaseBroken          the file is not one of ours, or from a later version
+    ├── ModelFailed             a model server gave no answer to one request; `kind` says how
+    │   └── EndpointUnusable    nor will it to any other: the key, the model, the address or the quota is wrong
+    ├── BudgetSpent             the next request could cost more than is left
     └── ChainBroken             the adversarial set does not verify; names the first entry
 
 A message says what failed, the value seen, what is accepted and what to do next. It never carries a trace's text.
@@ -80,3 +83,26 @@ class DatabaseBroken(ReviewError):
 
 class ChainBroken(ReviewError):
     """The adversarial set's hash chain, mirror or count does not fit."""
+
+
+class ModelFailed(ReviewError):
+    """A model server gave no answer to one request, after all attempts.
+
+    Attributes:
+        kind: timeout, rate_limited, server_error, connection, bad_body, refused, context_length, bad_request,
+            unsupported; of an unusable endpoint auth, bad_model, quota.
+        attempts: requests sent.
+    """
+
+    def __init__(self, message: str, kind: str, attempts: int) -> None:
+        self.kind = kind
+        self.attempts = attempts
+        super().__init__(message)
+
+
+class EndpointUnusable(ModelFailed):
+    """The endpoint will answer no request: its key, model, address or quota is wrong."""
+
+
+class BudgetSpent(ReviewError):
+    """The next request could cost more than is left."""
