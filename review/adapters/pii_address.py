@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 
 from review.domain.redaction import PLACEHOLDER, Finding
 
+# Letters before and after a digit in which its address lies.
+_REACH = 120
 _W = r"[^\W\d_](?:[^\W\d_]|['’.\-](?=[^\W\d_]))*\.?"
 _CAP = rf"(?=[^\W\d_a-zß-öø-ÿ]){_W}"
 _SMALL = (
     r"(?:of|the|de|da|do|dos|das|del|della|dei|degli|delle|di|la|las|los|le|les|el|du|des|der|den|van|von|y|e|og|och"
-    r"|am|an|im|in|zum|zur|auf|and)"
+    r"|am|an|im|in|zum|zur|auf|and|na|nad|pod|ob|upon|under|sur|sous|près|u|v|ved|på|i|s)"
 )
-_NAME = rf"(?:{_CAP}|{_SMALL}|\d{{1,3}}(?:st|nd|rd|th))"
+_NAME = rf"(?:{_CAP}|(?:d|l|dell|dall|all|nell|sant|s)['’]{_CAP}|{_SMALL}|\d{{1,3}}(?:st|nd|rd|th))"
 # English words after the name of a street; in any case, because people type as they like.
 _SUFFIX = (
     r"(?:street|st|avenue|ave|av|road|rd|boulevard|blvd|lane|ln|drive|dr|court|ct|place|pl|square|sq|terrace|ter"
@@ -68,6 +71,7 @@ _STREETS = (
     rf"|lane|ln|drive|court|terrace|parkway|crescent|highway)\b\.?",
     # Hauptstraße 5, Brucker Bundesstrasse 31, Árpád fejedelem útja 3., Søndergade 52
     rf"{_LEAD}(?:{_CAP}[ \t]+){{0,3}}(?:[^\W\d_]|-)*{_ENDING}[ \t]+{_HOUSE}\b\.?(?![.,]?\d)",
+    rf"{_LEAD}{_CAP}[ \t]+(?:[a-zà-ž]+[ \t]+){{1,2}}{_AFTER}[ \t]+{_HOUSE}\b\.?(?![.,]?\d)",
     rf"{_LEAD}(?:{_NAME}[ \t]+){{1,4}}{_AFTER}[ \t]+{_HOUSE}\b\.?(?![.,]?\d)",
     # Rua Diadema 1903, Via dei Fiorentini 17, ul. Miła 53, 12 rue de la Paix
     rf"{_LEAD}(?<!\w)(?i:{_BEFORE})[ \t]+(?:{_NAME}[ \t]+){{0,5}}{_CAP},?[ \t]+"
@@ -129,7 +133,8 @@ _CITY_ZIP = re.compile(
 )
 # What may follow a street line, piece by piece: unit, city, state, postcode, country.
 _PIECE = re.compile(
-    rf"[ \t]*(?P<gap>,[ \t]*\n?[ \t?>*|]*|[ \t]*\n[ \t?>*|]*,?[ \t]*|[ \t]+)(?P<piece>(?i:{_UNIT})|{_STATE}(?![\w])"
+    rf"[ \t]*(?P<gap>,[ \t]*\n?[ \t?>*|]*|[ \t]*\n[ \t?>*|]*,?[ \t]*|[ \t]*\n[ \t]*\n[ \t]*"
+    rf"|[ \t]+)(?P<piece>(?i:{_UNIT})|{_STATE}(?![\w])"
     rf"|{_ZIP}(?!\w)|(?:{_CAP}|St\.?)(?:[ \t]+(?:{_CAP}"
     rf"|{_SMALL}(?=[ \t])))*(?:[ \t]?\([^\n()]{{1,30}}\))?(?:[ \t]+\d{{1,2}}(?=[ \t,\n]))?)"
 )
@@ -141,30 +146,57 @@ _STOP_WORDS = re.compile(
 )
 
 
+# From a number to a unit that follows on its line or the next, whatever stands between.
+_TO_UNIT = re.compile(
+    r"(?<![\w.,$€£#/-])\d{1,6}[ \t]+(?:[^\W\d_][^\s,;:!?()<>\"]*[ \t]+){1,6}(?:\d{1,5}[A-Za-z]?)?[ \t]*,?"
+    r"(?:\n[ \t?>*|]*|[ \t]*)"
+    r"(?=(?i:apt|apartment|suite|ste|flat|unit)\b\.?[ \t]*#?\d)"
+)
+_BLOCK_END = re.compile(
+    r"(?<![A-Z0-9])(?<![Aa]pt)(?<!St)(?<!Ste)(?<!N[or])(?<!No)(?<! ul)(?<! u)(?<!str)(?<!Str)(?<!Av)(?<!Ave)(?<!Rd)"
+    r"[.!?;](?=\s|$)"
+    r"|[.!?;](?=[ \t]+[A-Z][a-z]+[ \t]+[a-z])"
+    r"|\b(?:and my|and the|for this|for my|please|because|so that|but|when|instead|thanks)\b|[\"<>{}|]|\w+:[ \t]"
+)
+# A street by its name alone, where somebody or something is.
+_NAMED_STREET = re.compile(
+    rf"(?<=[ \t])(?:(?<=on )|(?<=at )|(?<=off )|(?<=near )|(?<=of )|(?<=from )|(?<=to )"
+    rf"|(?<=and ))(?:{_CAP}[ \t]){{1,3}}"
+    r"(?:Street|Avenue|Road|Lane|Drive|Boulevard|Court|Crescent|Terrace|Parkway)\b"
+)
+
+
 def find(text: str) -> Iterator[Finding]:
     """Addresses of a text, each with its unit, city, state, postcode and country where they follow."""
+    for match in _NAMED_STREET.finditer(text):
+        yield Finding(*match.span(), "ADDRESS")
+    if not re.search(r"\d", text):
+        return
     for start, end in _merged(list(_stretches(text)), text):
         if any(map(str.isdigit, text[start:end])):
             yield Finding(start, end, "ADDRESS")
 
 
 def _stretches(text: str) -> Iterator[tuple[int, int]]:
-    if not re.search(r"\d", text):
-        return
-    for match in _STREET.finditer(text):
-        yield match.start(), _extended(text, match.end())
-    for match in _FRAMED.finditer(text):
+    # Who types all in lower case types the town so too.
+    titled = text.title() if text.islower() else text
+    shape = titled if len(titled) == len(text) else text
+    for match in _near_digits(_STREET, text):
+        yield match.start(), _extended(shape, match.end())
+    for match in _near_digits(_TO_UNIT, text):
+        yield match.start(), _extended(shape, match.end())
+    for match in _near_digits(_FRAMED, text):
         if not _is_date(match.group()):
-            yield match.start(), _extended(text, match.end())
-    for match in _LOOSE.finditer(text):
+            yield match.start(), _extended(shape, match.end())
+    for match in _near_digits(_LOOSE, text):
         if _is_date(match.group()):
             continue
-        after = _extended(text, match.end())
+        after = _extended(shape, match.end())
         if _PLACE_CUE.search(text[max(0, match.start() - 60) : match.start()]) or _has_unit(text[match.end() : after]):
             yield match.start(), after
-    for match in _CITY_ZIP.finditer(text):
-        yield match.start(), _extended(text, match.end())
-    for match in _UNIT_RE.finditer(text):
+    for match in _near_digits(_CITY_ZIP, text):
+        yield match.start(), _extended(shape, match.end())
+    for match in _near_digits(_UNIT_RE, text):
         word = match.group().casefold()
         if (
             word.startswith(("apt", "apartment", "suite", "ste", "flat", "lgh", "lejl"))
@@ -173,9 +205,26 @@ def _stretches(text: str) -> Iterator[tuple[int, int]]:
         ):
             before = text[max(0, match.start() - 1) : match.start()]
             if not before or not before.isalnum():
-                yield match.start(), _extended(text, match.end())
+                yield match.start(), _extended(shape, match.end())
     for match in _ADDRESS_CUE.finditer(text):
         yield from _block(text, match.end())
+
+
+def _near_digits(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
+    """Matches in the parts of a text that have digits near: nothing else holds an address."""
+    for start, end in _windows(text):
+        yield from pattern.finditer(text, start, end)
+
+
+@functools.lru_cache(maxsize=8)
+def _windows(text: str) -> tuple[tuple[int, int], ...]:
+    windows: list[tuple[int, int]] = []
+    for digits in re.finditer(r"\d+", text):
+        start, end = max(0, digits.start() - _REACH), min(len(text), digits.end() + _REACH)
+        if windows and start <= windows[-1][1]:
+            start = windows.pop()[0]
+        windows.append((start, end))
+    return tuple(windows)
 
 
 def _is_date(text: str) -> bool:
@@ -202,7 +251,7 @@ def _extended(text: str, end: int) -> int:
         words = piece.split()
         kept = 0
         for word in words:
-            if _STOP_WORDS.match(word.strip(",.")):
+            if _STOP_WORDS.match(word.strip(",.")) and not re.fullmatch(_STATE, word):
                 break
             kept += 1
         if kept == 0 or ("\n" in gap and kept < len(words)):
@@ -218,6 +267,8 @@ def _extended(text: str, end: int) -> int:
                 break
         if "\n" in gap and not _is_address_line(text, match.start("piece")):
             break
+        if gap.count("\n") > 1 and not re.match(rf"(?:{_CAP}[ \t]+){{1,3}}\d{{4,6}}\b", text[match.start("piece") :]):
+            break
         end = match.start("piece") + (len(piece) if kept == len(words) else _length_of(piece, kept))
         pieces += 1
         if kept < len(words):
@@ -232,8 +283,11 @@ def _length_of(piece: str, words: int) -> int:
 
 def _is_address_line(text: str, start: int) -> bool:
     """A line of an address is short and is no sentence."""
-    line = text[start:].split("\n", 1)[0].strip()
-    if re.match(rf"(?:(?i:{_UNIT})|{_STATE}\b|{_ZIP}(?!\w))", line):
+    line = re.split(r"\n|[.!?;](?=\s|$)", text[start : start + 200], maxsplit=1)[0].strip()
+    if re.match(
+        rf"(?:(?i:{_UNIT})|{_STATE}\b|{_ZIP}(?!\w)|(?:{_CAP}[ \t]+){{1,3}}(?:\([^\n()]{{1,30}}\)[ \t]+)?\d{{4,6}}\b)",
+        line,
+    ):
         return True
     # A name alone on the next line is a city only where the address goes on, or ends with it.
     words = line.split(",")[0].split()
@@ -247,11 +301,7 @@ def _block(text: str, start: int) -> Iterator[tuple[int, int]]:
     lines: list[str] = text[start : start + 300].split("\n")
     end = start
     for index, line in enumerate(lines[:7]):
-        stop = re.search(
-            r"(?<![A-Z0-9])[.!?;](?=\s|$)|[.!?;](?=[ \t]+[A-Z][a-z]+[ \t]+[a-z])|\b(?:and my|and the|for this|for my"
-            r"|please|because|so that|but|when|instead|thanks)\b|[\"<>{}|]|\w+:[ \t]",
-            line,
-        )
+        stop = _BLOCK_END.search(line)
         piece = line[: stop.start()] if stop else line
         if not piece.strip() or (index and (len(piece) > 60 or _STOP_WORDS.match(piece.split()[0].strip(",.:")))):
             break

@@ -90,6 +90,8 @@ _SPEAKS = re.compile(
 )
 _RUN = re.compile(_FULL)
 _CONTRACTION = re.compile(r"['’](?:m|re|ve|ll|d|t)$")
+_CAPITALISED = re.compile(_CAPITAL)
+_I = frozenset({"i", "i'm", "i've", "i'll", "i'd", "i’m", "i’ve", "i’ll", "i’d", "ok"})
 # A word that does what people do. Only what no dictionary knows is a name for that.
 _DOES = re.compile(
     rf"(?:(?<=^)|(?<=[\n.!?:>] )|(?<=[\n]))(?P<name>{_WORD}) (?:(?P<verb>lives|lived|works|worked|says|said|told"
@@ -145,7 +147,14 @@ class Names:
 
     def worth_parsing(self, segment: str) -> bool:
         """Whether a segment can hold a name that only the model would see."""
-        return any(map(str.isupper, segment)) and not PLACEHOLDER.search(segment)
+        if PLACEHOLDER.search(segment):
+            return False
+        for match in _CAPITALISED.finditer(segment):
+            word = _bare(match.group())
+            first = not any(map(str.isalnum, segment[: match.start()]))
+            if word not in _I and not (first and self._ordinary(word.replace("’", "'").split("'")[0])):
+                return True
+        return False
 
     def parse(self, segments: Sequence[str]) -> list[list[Finding]]:
         """People in each segment, by the model and what the lists say to it."""
@@ -179,7 +188,7 @@ class Names:
                 yield Finding(*match.span("name"), "PERSON")
         for match in _ALL_CAPS_NAME.finditer(text):
             words = match.group().casefold().replace(".", "").split()
-            if words[0] in self._lists.given - ORDINARY and words[-1] in self._lists.family - ORDINARY:
+            if not ORDINARY.intersection(words) and words[0] in self._lists.given and words[-1] in self._lists.family:
                 yield Finding(*match.span(), "PERSON")
 
     def is_name(self, text: str) -> bool:
@@ -269,7 +278,7 @@ class Names:
         return (
             word[0].isupper()
             and bare not in _NOT_A_PERSON
-            and (bare not in ORDINARY or bare in self._lists.family - self._words)
+            and (bare not in ORDINARY or (bare in self._lists.family and bare not in self._words))
         )
 
     def _trimmed(self, text: str, start: int, end: int, *, strong: bool) -> Iterator[Finding]:
@@ -355,7 +364,7 @@ def _name_lists() -> _Lists:
 
 
 def _dictionary(model: str, strings: Any, lists: _Lists) -> frozenset[str]:
-    """The words of the language: spaCy's index of lemmas. Of its nouns those that are no names, for it has these too."""
+    """The words of the language: spaCy's index of lemmas. Of its nouns those that are no names: it has these too."""
     from spacy.lookups import Lookups
 
     lookups: Any = Lookups()

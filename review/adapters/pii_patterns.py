@@ -50,6 +50,7 @@ _EMAIL = re.compile(
     r"|[\w.+%-]{1,64}\s?(?:\(at\)|\[at\]|\{at\})\s?[\w-]{1,63}(?:\.[\w-]{2,63}){1,3}",
     re.IGNORECASE,
 )
+_SPELT_AT = re.compile(r"(?i)[(\[{]at[)\]}]| at \S{1,63} dot ")
 _EMAIL_PLAIN = re.compile(r"[\w.+%'-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,5}")
 _CARD = re.compile(r"(?<![\w.,+-])\d(?:[ \-]?\d){11,18}(?![\w]|[.,]\d)")
 _CARD_CUE = re.compile(r"(?i)(?:card|visa|mastercard|amex|american express|cc|credit|debit)\b[^\n]{0,30}$")
@@ -147,7 +148,7 @@ _MAC = re.compile(r"(?<![0-9A-Fa-f:])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![
 
 def find(text: str) -> Iterator[Finding]:
     """Everything of a text that its form or the word before it gives away. Names and addresses are found elsewhere."""
-    if "@" in text or "at" in text:
+    if "@" in text or _SPELT_AT.search(text):
         yield from _all(_EMAIL, text, "EMAIL")
         yield from _all(_EMAIL_PLAIN, text, "EMAIL")
     yield from _secrets(text)
@@ -365,6 +366,8 @@ def _analyse(recogniser: Any, text: str) -> list[Any]:
 
 def _by_presidio(text: str) -> Iterator[Finding]:
     for each in presidio():
+        if each.cue is not None and not each.cue.search(text):
+            continue
         for found in each.analyse(text):
             if found.score >= 0.5 if each.cue is None else each.cue.search(_before(text, found.start, 50)):
                 yield Finding(found.start, found.end, each.kind)
