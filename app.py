@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 import streamlit as st
 from altair.utils.schemapi import disable_debug_mode
@@ -11,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from review import __version__
+from review import __version__, api
 from review.settings import ROOT
 from review.ui import card, shell, warm
 
@@ -30,10 +32,28 @@ async def asset(request: Request) -> Response:
     return Response(content, media_type=kind, headers={"cache-control": "public, max-age=31536000, immutable"})
 
 
+@asynccontextmanager
+async def lifespan(app: object) -> AsyncGenerator[None]:
+    """While it serves: slow imports in the background, and a way in for commands."""
+    async with warm.warming(app), api.announced(shell.workspace, _url()):
+        yield
+
+
+def _url() -> str:
+    """Where this machine's own processes reach the server."""
+    host, port = str(st.get_option("server.address") or ""), int(st.get_option("server.port"))
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 (compared, not bound)
+    return f"http://{host}:{port}"
+
+
 app = st.App(
     ROOT / "review" / "ui" / "main.py",
-    routes=[Route("/review/health", health), Route(f"{card.ASSET_PATH}/{{name}}", asset)],
-    lifespan=warm.warming,
+    routes=[
+        Route("/review/health", health),
+        Route(f"{card.ASSET_PATH}/{{name}}", asset),
+        *api.routes(shell.workspace),
+    ],
+    lifespan=lifespan,
 )
 
 

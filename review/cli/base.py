@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 import click
 
 if TYPE_CHECKING:
+    from review.services.desk import OpenDesk
     from review.services.workspace import Workspace
     from review.settings import Settings
 
@@ -87,6 +88,17 @@ class Context:
         from review.services.workspace import open_workspace
 
         with closing(open_workspace(self.settings())) as opened:
+            yield opened
+
+    @contextmanager
+    def desk(self) -> Generator[OpenDesk]:
+        """Where facts are read and handed in: through the running app, or on the file when no app has it."""
+        from review.services.desk import open_desk
+
+        with closing(open_desk(self.settings(), who())) as opened:
+            if opened.other_config:
+                text = "note: the running app was started with another configuration, and its own holds there."
+                click.echo(text, err=True)
             yield opened
 
     def print(self, document: object, lines: Sequence[str]) -> None:

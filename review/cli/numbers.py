@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import click
 
-from review.cli.base import Context, main, shown, verb, who
+from review.cli.base import Context, main, shown, verb
 
 
 @verb(main)
@@ -18,12 +18,9 @@ from review.cli.base import Context, main, shown, verb, who
 @click.option("--inconsistent", type=click.Choice(["own", "tie"]), default="own", show_default=True)
 def agreement(context: Context, **asked: Any) -> None:
     """Compare the judges with people, and people with each other."""
-    from review.services.agreement import agreement as compare
-
-    with context.workspace() as workspace:
-        report = compare(workspace, **asked)
-    document = report.to_json()
-    context.print(document, _agreement_lines(cast("dict[str, Any]", document)))
+    with context.desk() as desk:
+        document = desk.ask("agreement.read", asked).document
+    context.print(document, _agreement_lines(document))
 
 
 def _agreement_lines(document: dict[str, Any]) -> list[str]:
@@ -48,19 +45,12 @@ def parity(context: Context, round_id: str | None) -> None:
 
     A look is recorded, and the contract plans how many there are; without anything new the last one is shown again.
     """
-    from datetime import UTC, datetime
-
-    from review.services import looks
-    from review.services.parity import parity as judge
-
-    with context.workspace() as workspace:
-        look, plan = looks.take(workspace, round_id, who(), datetime.now(UTC))
-        report = look.report if look else judge(workspace, round_id=round_id).to_json()
-    taken = {"looks_taken": len(plan.looks), "looks_planned": plan.planned_looks, "another": plan.refusal or "possible"}
-    document = cast("dict[str, Any]", {**report, "look": look.to_json() if look else None, "plan": taken})
+    with context.desk() as desk:
+        found = desk.ask("parity.look", {"round_id": round_id}).document
+    document = found["report"]
     context.print(document, _parity_lines(document))
-    if plan.refusal:
-        click.echo(plan.refusal, err=True)
+    if found["refusal"]:
+        click.echo(found["refusal"], err=True)
     sys.exit({"parity": 0, "regression": 3}.get(document["verdict"], 4))
 
 

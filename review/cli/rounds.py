@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from review.cli.base import Context, main, verb, who
+from review.cli.base import Context, main, verb
 
 
 @verb(main)
@@ -22,48 +22,23 @@ from review.cli.base import Context, main, verb, who
 @click.option("--name", help="A name for people.")
 def draw(context: Context, **asked: Any) -> None:
     """Draw a round from the disagreements, and print its strata."""
-    from datetime import UTC, datetime
-
-    from review.services import rounds
-
-    with context.workspace() as workspace:
-        drawn = rounds.draw(workspace, rounds.DrawSpec(**asked), who(), datetime.now(UTC))
-    for note in drawn.notes:
+    with context.desk() as desk:
+        drawn = desk.ask("rounds.draw", asked).document
+    for note in drawn["notes"]:
         click.echo(note, err=True)
-    if drawn.leaks:
-        noun = "answer names its" if len(drawn.leaks) == 1 else "answers name their"
-        click.echo(f"{len(drawn.leaks)} {noun} own model or maker; see the Rounds page.", err=True)
-    strata = [
-        {"stratum": each.stratum, "frame": each.frame, "drawn": each.drawn, "pi": each.pi} for each in drawn.strata
-    ]
-    document = {"round_id": drawn.round_id, "frame": drawn.frame, "size": drawn.size, "strata": strata}
-    lines = [f"{each['stratum']}: {each['drawn']} of {each['frame']} (pi {each['pi']:.3f})" for each in strata]
-    context.print(document, [f"round {drawn.round_id}: {drawn.size} pairs from a frame of {drawn.frame}", *lines])
+    if drawn["leaks"]:
+        noun = "answer names its" if drawn["leaks"] == 1 else "answers name their"
+        click.echo(f"{drawn['leaks']} {noun} own model or maker; see the Rounds page.", err=True)
+    made = drawn["round"]
+    lines = [f"{each['stratum']}: {each['drawn']} of {each['frame']} (pi {each['pi']:.3f})" for each in made["strata"]]
+    context.print(made, [f"round {made['round_id']}: {made['size']} pairs from a frame of {made['frame']}", *lines])
 
 
 @verb(main)
 def rounds(context: Context) -> None:
     """List the rounds and how far they are."""
-    from review.services import rounds as service
-
-    with context.workspace() as workspace:
-        drawn = service.list_rounds(workspace)
-    document = [
-        {
-            "round_id": each.round_id,
-            "name": each.title,
-            "size": each.size,
-            "overlap": each.overlap,
-            "state": each.progress.state,
-            "labels": each.progress.done,
-            "places": each.progress.places,
-            "surplus": each.progress.surplus,
-            "skips": each.progress.skips,
-            "reviewers": each.progress.reviewers,
-            "drawn_at": each.drawn_at.isoformat(),
-        }
-        for each in drawn
-    ]
+    with context.desk() as desk:
+        document = desk.ask("rounds.list").document["rounds"]
     lines = [f"{e['round_id']}  {e['state']:8}  {e['labels']}/{e['places']} labels  {e['name']}" for e in document]
     context.print(document, lines or ["No round is drawn yet. Draw one: review draw --size 80 --seed 7"])
 
@@ -71,9 +46,7 @@ def rounds(context: Context) -> None:
 @verb(main)
 def status(context: Context) -> None:
     """Say how much there is of everything, and where."""
-    from review.services import overview
-
-    with context.workspace() as workspace:
-        facts = overview.facts(workspace)._asdict()
-        place = {"db": str(workspace.settings.db), "mirror": str(workspace.settings.mirror)}
+    with context.desk() as desk:
+        facts = desk.ask("status.read").document
+        place = {"db": str(desk.settings.db), "mirror": str(desk.settings.mirror)}
     context.print(place | facts, [f"{name:10} {value}" for name, value in (place | facts).items()])

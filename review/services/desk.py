@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from review.errors import NotFound
-from review.services.workspace import Workspace
+from review import __version__
+from review.errors import DatabaseLocked, NotFound, ReviewError
 from review.settings import Settings
+
+if TYPE_CHECKING:
+    from review.adapters.door import Door
+    from review.services.workspace import Workspace
 
 Document = dict[str, Any]
 
@@ -33,21 +41,59 @@ class Answer:
     table: Any | None = None
 
 
-Operation = Callable[[Workspace, Call], Answer]
+Operation = Callable[["Workspace", Call], Answer]
 
 # An operation is short: it reads or writes one batch. What takes long is computed by whoever asks. Each is loaded when
 # it is first asked for, as "module:function".
-OPERATIONS: dict[str, str] = {}
+OPERATIONS: dict[str, str] = {
+    "judge.look": "review.services.judge_facts:look",
+    "judge.begin": "review.services.judge_facts:begin",
+    "judge.todo": "review.services.judge_facts:todo",
+    "judge.documents": "review.services.judge_facts:documents",
+    "judge.originals": "review.services.judge_facts:originals",
+    "judge.votes": "review.services.judge_facts:votes",
+    "judge.record": "review.services.judge_facts:record",
+    "judge.end": "review.services.judge_facts:end",
+    "judge.totals": "review.services.judge_facts:totals",
+    "rounds.draw": "review.services.operations:draw",
+    "rounds.list": "review.services.operations:list_rounds",
+    "status.read": "review.services.operations:status",
+    "agreement.read": "review.services.operations:agreement",
+    "parity.look": "review.services.operations:parity",
+    "adversarial.verify": "review.services.operations:verify",
+    "traces.put": "review.services.traces:put",
+    "traces.known": "review.services.traces:known",
+    "traces.count": "review.services.traces:count",
+    "traces.read": "review.services.traces:read",
+    "traces.find": "review.services.traces:find",
+    "sample.frame": "review.services.sample_desk:frame",
+    "sample.cells": "review.services.sample_desk:cells",
+    "sample.take": "review.services.sample_desk:take",
+    "sample.audit": "review.services.sample_desk:audit",
+    "sample.read": "review.services.sample_desk:read",
+    "sample.finish": "review.services.sample_desk:finish",
+}
+# Doing these twice is not the same as doing them once, so they are not asked again when the answer got lost.
+ONCE = frozenset({"rounds.draw"})
+# Seconds. How long a command that waits for nothing keeps the file to itself, and how long it waits for another.
+_IDLE = 0.5
+_PATIENCE = 10.0
 
 
 class Desk(Protocol):
     """Runs operations, here or there. `key` derives ids and keyed hashes."""
 
     settings: Settings
-    key: bytes
+
+    @property
+    def key(self) -> bytes: ...
 
     def ask(self, name: str, arguments: Mapping[str, Any] | None = None, table: Any | None = None) -> Answer:
         """Run an operation. JSON values in, JSON values out; times are ISO 8601 text."""
+        ...
+
+    def held(self) -> AbstractContextManager[None]:
+        """Keeps the file between questions, for what spans several of them."""
         ...
 
     def close(self) -> None:
@@ -66,9 +112,174 @@ class LocalDesk:
         """Run an operation in this process."""
         return run(self.workspace, name, Call(arguments or {}, table, self.by, datetime.now(UTC)))
 
+    def held(self) -> AbstractContextManager[None]:
+        """It is held as it is."""
+        return nullcontext()
+
     def close(self) -> None:
         """Release the file."""
         self.workspace.close()
+
+
+class RemoteDesk:
+    """The desk of a process beside the running app."""
+
+    def __init__(self, door: Door, settings: Settings, key: bytes, by: str) -> None:
+        self.door, self.settings, self.key, self.by = door, settings, key, by
+
+    def ask(self, name: str, arguments: Mapping[str, Any] | None = None, table: Any | None = None) -> Answer:
+        """Run an operation in the app.
+
+        Raises:
+            door.Unreachable: no answer came.
+        """
+        return Answer(*self.door.ask(name, arguments or {}, table, self.by))
+
+    def held(self) -> AbstractContextManager[None]:
+        """The app has the file."""
+        return nullcontext()
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self.door.close()
+
+
+class OpenDesk:
+    """The desk of a command: asks the app while one runs, and has the file for itself, for moments, while none does.
+
+    Between two questions the file is let go, so an app can be started while a long command works, and the command goes
+    on through it; when the app ends, the command opens the file itself.
+    """
+
+    def __init__(self, settings: Settings, by: str, *, patience: float = _PATIENCE) -> None:
+        self.settings, self._by, self._patience = settings, by, patience
+        self._lock = threading.RLock()
+        self._desk: LocalDesk | RemoteDesk | None = None
+        self._timer: threading.Timer | None = None
+        self._held = 0
+        self.other_config = False
+        with self._lock:
+            self.key = self._open().key
+            self._rest()
+
+    def ask(self, name: str, arguments: Mapping[str, Any] | None = None, table: Any | None = None) -> Answer:
+        """Run an operation, wherever it can be run now.
+
+        Raises:
+            DatabaseLocked: neither the file nor an app can be had.
+            ReviewError: the operation's own; or it may be done or not, because the app went away meanwhile.
+        """
+        from review.adapters.door import Unreachable
+
+        with self._lock:
+            try:
+                for _ in range(5):
+                    try:
+                        return self._open().ask(name, arguments, table)
+                    except Unreachable as error:
+                        self._drop()
+                        if error.sent and name in ONCE:
+                            break
+                raise ReviewError(f"The app went away while it did {name}. See what stands, then ask again.")
+            finally:
+                self._rest()
+
+    @contextmanager
+    def held(self) -> Generator[None]:
+        """Keeps the file between questions, for what spans several of them."""
+        with self._lock:
+            self._held += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held -= 1
+                self._rest()
+
+    def close(self) -> None:
+        """Let the file or the connection go."""
+        with self._lock:
+            self._drop()
+
+    def _open(self) -> LocalDesk | RemoteDesk:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._desk is None:
+            self._desk = self._connect()
+        return self._desk
+
+    def _connect(self) -> LocalDesk | RemoteDesk:
+        """The app where one answers, else the file; a file that somebody else has for a moment is waited for."""
+        from review.services.workspace import open_workspace
+
+        until = time.monotonic() + self._patience
+        while True:
+            if (found := self._remote()) is not None:
+                return found
+            try:
+                return LocalDesk(open_workspace(self.settings), self._by)
+            except DatabaseLocked:
+                if time.monotonic() > until:
+                    raise
+            time.sleep(0.1)
+
+    def _remote(self) -> RemoteDesk | None:
+        from review.adapters.door import Door, read_address
+
+        address = read_address(self.settings.api_file)
+        if address is None:
+            return None
+        door = Door(address)
+        hello = door.hello()
+        if hello is None:
+            door.close()
+            return None
+        if hello.version != __version__:
+            door.close()
+            raise DatabaseLocked(
+                f"The app that has {self.settings.db} open (process {hello.pid}) is version {hello.version}, and this "
+                f"command is version {__version__}. Restart the app, or use its own installation's command."
+            )
+        from review.services.workspace import read_key
+
+        self.other_config = hello.config != digest_of(self.settings)
+        return RemoteDesk(door, self.settings, read_key(self.settings.key_file), self._by)
+
+    def _rest(self) -> None:
+        """Let go of the file in a moment, unless something is asked before."""
+        if self._held == 0 and isinstance(self._desk, LocalDesk) and self._timer is None:
+            self._timer = threading.Timer(_IDLE, self._let_go)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _let_go(self) -> None:
+        with self._lock:
+            if self._timer is threading.current_thread() and self._held == 0:
+                self._drop()
+
+    def _drop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._desk is not None:
+            self._desk.close()
+            self._desk = None
+
+
+def open_desk(settings: Settings, by: str) -> OpenDesk:
+    """A desk for `by`: through the app that has the database open, else on the file itself.
+
+    Raises:
+        DatabaseLocked: another process keeps the file open and is no app of this version.
+        DatabaseBroken: the file is no review database.
+    """
+    return OpenDesk(settings, by)
+
+
+def digest_of(settings: Settings) -> str:
+    """Tells one configuration from another."""
+    return hashlib.sha256(settings.config.model_dump_json().encode()).hexdigest()[:16]
 
 
 def run(workspace: Workspace, name: str, call: Call) -> Answer:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from review.errors import BadSettings
+from review.errors import BadSettings, DatabaseLocked
 from review.settings import Settings
 from review.store.database import Database
 
@@ -37,8 +38,8 @@ class Workspace:
         self.database.close()
 
 
-def open_workspace(settings: Settings) -> Workspace:
-    """Open the database (made when absent) and its key.
+def open_workspace(settings: Settings, *, patience: float = 0.0) -> Workspace:
+    """Open the database (made when absent) and its key, once whoever has it has let go, within `patience` seconds.
 
     Raises:
         DatabaseLocked: another process has the file open.
@@ -46,12 +47,23 @@ def open_workspace(settings: Settings) -> Workspace:
         BadSettings: the database exists but its key file is gone or damaged.
     """
     # The lock on the database comes first: whoever holds it may write the key.
-    database = Database(settings.db)
+    database = _wait(settings.db, patience)
     try:
         return Workspace(database, settings, _key(settings.key_file))
     except BaseException:
         database.close()
         raise
+
+
+def _wait(path: Path, patience: float) -> Database:
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return Database(path)
+        except DatabaseLocked:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(0.05)
 
 
 def _key(path: Path) -> bytes:
@@ -64,9 +76,18 @@ def _key(path: Path) -> bytes:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+    return read_key(path)
+
+
+def read_key(path: Path) -> bytes:
+    """The key of a database that stands.
+
+    Raises:
+        BadSettings: the file is gone or damaged.
+    """
     try:
         key = bytes.fromhex(path.read_text(encoding="ascii").strip())
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise _damaged(path) from error
     if len(key) != 32:
         raise _damaged(path)

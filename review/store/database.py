@@ -75,8 +75,8 @@ def _explain(path: Path, error: duckdb.IOException) -> DatabaseLocked | Database
         found = _HOLDER.search(text)
         holder = f"process {found.group(2)} ({found.group(1)})" if found else "another process"
         return DatabaseLocked(
-            f"{path} is in use by {holder} (probably the running app). "
-            "Stop that process, or do the same on its pages, then try again."
+            f"{path} is in use by {holder}, and no app of this database answers. "
+            "Wait until that process is done, or stop it, then try again."
         )
     return DatabaseBroken(f"{path} is not a review database. Name another file with --db, or move this one away.")
 

@@ -87,7 +87,8 @@ def workspace() -> Workspace:
 
 @functools.cache
 def _workspace(db: Path) -> Workspace:
-    return open_workspace(settings.load(db))
+    # A command has the file for moments only.
+    return open_workspace(settings.load(db), patience=5.0)
 
 
 def page(file: str) -> Session:
