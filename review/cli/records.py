@@ -10,18 +10,31 @@ from typing import Any
 import click
 
 from review.cli.base import Context, main, progress, verb
+from review.cli.traces import TRACE_FORMATS, import_traces
 
 _KINDS = ("pairs", "verdicts", "labels")
 _SHOWN_REJECTS = 20
 
 
 @verb(main, "import")
-@click.argument("kind", type=click.Choice(_KINDS))
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("kind", type=click.Choice((*_KINDS, "traces")))
+@click.argument("files", nargs=-1, required=True, metavar="FILE…")
 @click.option("--skip-invalid", is_flag=True, help="Write the good lines of a file that has bad ones.")
 @click.option("--map", "names", multiple=True, metavar="OURS=THEIRS", help="Rename a field of a foreign file.")
-def import_(context: Context, kind: Any, files: tuple[Path, ...], skip_invalid: bool, names: tuple[str, ...]) -> None:
-    """Import pairs, verdicts or labels from JSONL, CSV or Parquet files."""
+@click.option("--format", "form", type=click.Choice(TRACE_FORMATS), help="Traces: what logged them; found by itself.")
+def import_(
+    context: Context, kind: Any, files: tuple[str, ...], skip_invalid: bool, names: tuple[str, ...], form: str | None
+) -> None:
+    """Import pairs, verdicts, labels or traces from JSONL, CSV or Parquet files.
+
+    Traces also come from folders, partitioned Parquet lakes and s3:// addresses, gzipped or not, as logged by OpenAI
+    clients, OpenTelemetry, Langfuse or LiteLLM.
+    """
+    if kind == "traces":
+        import_traces(context, files, form or "auto", skip_invalid, _mapping(names))
+        return
+    if form is not None:
+        raise click.UsageError("--format is for traces.")
     from datetime import UTC, datetime
 
     from review.errors import RejectedRecords
@@ -30,7 +43,7 @@ def import_(context: Context, kind: Any, files: tuple[Path, ...], skip_invalid: 
     options = Options(skip_invalid=skip_invalid, names=_mapping(names))
     total, failed = Imported(0, 0, 0), False
     with context.workspace() as workspace:
-        for file in files:
+        for file in map(Path, files):
             try:
                 with progress(f"{kind} {file.name}") as tell:
                     total += import_files(
@@ -42,7 +55,7 @@ def import_(context: Context, kind: Any, files: tuple[Path, ...], skip_invalid: 
                 _show_rejected(str(file), error.rejected)
                 click.echo(f"error: {error}. Correct them, or pass --skip-invalid to write the rest.", err=True)
     if skip_invalid and total.rejected:
-        _show_rejected(str(files[0]) if len(files) == 1 else "", total.rejected)
+        _show_rejected(files[0] if len(files) == 1 else "", total.rejected)
     document = {
         "read": total.read,
         "new": total.new,

@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 Document = Mapping[str, Any]
+# What `pseudonym` makes, and the ids that are derived here: no personal data, whatever their letters look like.
+PSEUDONYM = re.compile(r"(?:ticket|customer|conversation)-[0-9a-f]{32}")
+DERIVED = re.compile(r"(?:ticket|customer|conversation|trace|pair|prompt|label)-[0-9a-f]{32}")
 _OUTPUT_FIELDS = ("model", "content", "tool_calls")
 
 
@@ -34,6 +38,16 @@ def pair_id(key: bytes, document: Document) -> str:
 def label_id(key: bytes, document: Document) -> str:
     """The id of a label that came without one: all that it says."""
     return "label-" + _digest(key, {name: value for name, value in document.items() if value is not None})
+
+
+def trace_hash(key: bytes, document: Document) -> str:
+    """What tells whether two traces say the same: the whole record as it came in, before any redaction."""
+    return _digest(key, {"trace": document})
+
+
+def pseudonym(key: bytes, kind: str, value: str) -> str:
+    """A keyed hash instead of a customer's, conversation's or ticket's id. Blanks around it mean nothing."""
+    return f"{kind}-" + _digest(key, {kind: value.strip()})
 
 
 def _digest(key: bytes, value: object) -> str:

@@ -1,0 +1,344 @@
+"""Import logged traces: files read in a stream, checked, stripped of personal data and handed in batch by batch.
+
+A file is read twice. First every record is checked, against the others of its file and against what stands; if one is
+bad, nothing of that file is written. Then the good ones are stripped and handed in, at most 2,000 or 8 MB at a time,
+each batch in a transaction of its own. What was handed in stays: an import that was killed goes on from there when it
+is run again, and ends in the same state. With `skip_invalid` the file is read once, and what is good is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import pyarrow
+from pydantic import ValidationError
+
+from review.adapters import trace_files
+from review.adapters.files import Document, Row, line_of
+from review.adapters.trace_formats import FORMATS, Format, Found, Passed, Refused, recognise
+from review.domain import identity
+from review.domain.complaint import clean, explain
+from review.domain.trace import Trace
+from review.domain.types import Output
+from review.errors import BadInput, Rejected, RejectedRecords
+from review.services.desk import Desk
+from review.services.ingest import is_deeper, renamed
+from review.store import traces as store
+
+pa: Any = pyarrow  # it carries no types
+_ROWS = 2000
+_BYTES = 8 << 20
+_LOOKED_AT = 50
+_MOST_REJECTED = 1000
+_DEEPEST = 100
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to read.
+
+    Attributes:
+        format: one of FORMATS, or "auto".
+        skip_invalid: write the good records of a file that has bad ones.
+        names: our field names, and the file's own for them; dotted. The file is then of our format.
+    """
+
+    format: str = "auto"
+    skip_invalid: bool = False
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass
+class Imported:
+    """What became of a file's records: `read` = `new` + `present` + `passed` + rejected ones.
+
+    Attributes:
+        format: what the file was read as.
+        present: stood already, with the same content.
+        passed: records that are no traces, by reason.
+        unknown: fields that no one knows and that went to metadata, by name.
+        rejected: the first 1,000 bad records; `bad` counts all.
+    """
+
+    format: str = ""
+    read: int = 0
+    new: int = 0
+    present: int = 0
+    bad: int = 0
+    passed: Counter[str] = field(default_factory=Counter[str])
+    unknown: Counter[str] = field(default_factory=Counter[str])
+    rejected: list[Rejected] = field(default_factory=list[Rejected])
+
+    def reject(self, each: Rejected) -> None:
+        """Count a bad record, and keep it unless there are very many."""
+        self.bad += 1
+        if len(self.rejected) < _MOST_REJECTED:
+            self.rejected.append(each)
+
+
+# Told (phase, records so far, bytes so far, bytes in all).
+Watch = Callable[[str, int, int, int], None]
+
+
+def places(named: Sequence[str]) -> list[Path]:
+    """The files behind names of files and folders, in order.
+
+    Raises:
+        BadInput: there is no such thing, or it holds no traces.
+    """
+    return trace_files.files_below(map(Path, named))
+
+
+def import_file(desk: Desk, path: Path, options: Options, watch: Watch) -> Imported:
+    """Import one file.
+
+    Raises:
+        RejectedRecords: it has bad records and `skip_invalid` is off; nothing was written.
+        BadInput: it cannot be read, or is of no known format.
+    """
+    source = path.name
+    form = _format(path, options)
+    if not options.skip_invalid:
+        checked = _check(desk, form, source, _rows(path, options, watch, "checking"))
+        if checked.bad:
+            raise RejectedRecords(source, checked.rejected, checked.read)
+        if checked.present + checked.passed.total() == checked.read:
+            return checked
+    return _write(desk, form, source, _rows(path, options, watch, "importing"))
+
+
+def _format(path: Path, options: Options) -> Format:
+    if options.format != "auto":
+        return FORMATS[options.format]
+    if options.names:
+        return FORMATS["own"]
+    first = list(islice(_read(path, options, _unwatched), _LOOKED_AT))
+    documents = [row.document for row in first if row.document is not None]
+    if found := recognise(documents):
+        return found
+    if documents or not first:
+        seen = ", ".join(clean(str(name)) for name in list(documents[0])[:12]) if documents else "none"
+        known = ", ".join(FORMATS)
+        raise BadInput(f"{path}: is of no known format (keys seen: {seen}). Name it with --format: {known}; or --map.")
+    raise BadInput(f"{path} line {first[0].line}: {first[0].reason}")
+
+
+def _unwatched(_done: int, _total: int) -> None:
+    """Nobody watches."""
+
+
+def _read(path: Path, options: Options, progress: Callable[[int, int], None]) -> Iterator[Row]:
+    for row in trace_files.read(path, progress, options.names):
+        yield row._replace(document=renamed(row.document, options.names)) if row.document is not None else row
+
+
+class Record(NamedTuple):
+    """One trace as it will be stored, before it is stripped, with the line it came from."""
+
+    line: int
+    values: dict[str, Any]
+
+
+class Batch(NamedTuple):
+    """Some records of a file: how many there were and what became of them."""
+
+    read: int
+    good: list[Record]
+    rejected: list[Rejected]
+    passed: Counter[str]
+    unknown: Counter[str]
+
+
+def _rows(path: Path, options: Options, watch: Watch, phase: str) -> Iterator[Row]:
+    count = 0
+
+    def progress(done: int, total: int) -> None:
+        watch(phase, count, done, total)
+
+    for row in _read(path, options, progress):
+        count += 1
+        yield row
+
+
+def _batches(key: bytes, source: str, form: Format, rows: Iterable[Row]) -> Iterator[Batch]:
+    """Records converted and checked, cut where a batch grows large."""
+    batch, size = Batch(0, [], [], Counter(), Counter()), 0
+    for row in rows:
+        for result in _results(row, form):
+            batch = batch._replace(read=batch.read + 1)
+            if isinstance(result, Passed):
+                batch.passed[result.reason] += 1
+            elif isinstance(result, Refused):
+                batch.rejected.append(Rejected(row.line, result.field, result.reason))
+            else:
+                checked = check(key, source, row.line, result)
+                if isinstance(checked, Rejected):
+                    batch.rejected.append(checked)
+                    continue
+                batch.unknown.update(result.unknown)
+                batch.good.append(Record(row.line, checked))
+                size += sum(len(value) for value in checked.values() if isinstance(value, str))
+        if len(batch.good) >= _ROWS or size >= _BYTES or len(batch.rejected) >= _MOST_REJECTED:
+            yield batch
+            batch, size = Batch(0, [], [], Counter(), Counter()), 0
+    if batch.read:
+        yield batch
+
+
+def _results(row: Row, form: Format) -> Iterator[Found | Passed | Refused]:
+    if row.document is None:
+        yield Refused("", row.reason)
+    elif is_deeper(row.document, _DEEPEST):
+        yield Refused("", f"is nested more than {_DEEPEST} levels deep.")
+    else:
+        yield from form.convert(row.document)
+
+
+def check(key: bytes, source: str, line: int, found: Found) -> dict[str, Any] | Rejected:
+    """A trace's row (store.traces.SCHEMA, nothing stripped yet), or why there is none."""
+    document = found.document
+    try:
+        trace = Trace.model_validate(document)
+        content = identity.trace_hash(key, found.raw)
+        return {
+            "trace_id": trace.trace_id or f"trace-{content}",
+            "content_hash": content,
+            "prompt_id": identity.prompt_id(key, document),
+            "source": source,
+            "task": trace.task,
+            # As they came in: the types let foreign keys pass here and change nothing.
+            "messages": line_of(document["messages"]),
+            "tools": _json(trace.tools),
+            "parameters": _json(trace.parameters),
+            "response": _answer(trace.response, document.get("response", {})),
+            "reference": trace.reference,
+            **{name: _hidden(key, name, getattr(trace, name)) for name in ("customer", "conversation", "ticket")},
+            "metadata": _json(trace.metadata),
+            "happened_at": trace.happened_at,
+            "synthetic": trace.synthetic,
+            "redactions": None,
+        }
+    except ValidationError as error:
+        return Rejected(line, *explain(error.errors(include_url=False), document, Trace))
+    except ValueError:  # json refuses an infinite number inside usage or metadata
+        return Rejected(line, "", "has a number that is infinite.")
+
+
+def _hidden(key: bytes, kind: str, value: str | None) -> str | None:
+    return None if value is None else identity.pseudonym(key, kind, value)
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else line_of(value)
+
+
+def _answer(output: Output | None, document: Document) -> str | None:
+    if output is None:
+        return None
+    values = output.model_dump(exclude={"tool_calls"}, exclude_none=True)
+    if output.tool_calls is not None:
+        values["tool_calls"] = document["tool_calls"]
+    return line_of(values)
+
+
+class _Ids:
+    """The ids of one file, to find one that comes twice with different content: 20 bytes a trace."""
+
+    def __init__(self) -> None:
+        self._seen = bytearray()
+
+    def add(self, records: Sequence[Record]) -> None:
+        for line, values in records:
+            self._seen += hashlib.blake2b(values["trace_id"].encode(), digest_size=8).digest()
+            self._seen += bytes.fromhex(values["content_hash"][:16]) + line.to_bytes(4, "little")
+
+    def clashing(self) -> list[int]:
+        """Lines whose id stood on an earlier line with other content."""
+        seen = np.frombuffer(bytes(self._seen), np.dtype([("id", "<u8"), ("content", "<u8"), ("line", "<u4")]))
+        order = np.argsort(seen["id"], kind="stable")
+        ids, contents = seen["id"][order], seen["content"][order]
+        starts = np.flatnonzero(np.append(True, ids[1:] != ids[:-1])) if len(ids) else np.array([], np.int64)
+        firsts = np.repeat(contents[starts], np.diff(np.append(starts, len(ids))))
+        return sorted(int(line) for line in seen["line"][order][contents != firsts])
+
+
+_CLASHES = "stands already with other content, and facts are not overwritten. Give it another id."
+
+
+def _check(desk: Desk, form: Format, source: str, rows: Iterator[Row]) -> Imported:
+    """Read everything, write nothing."""
+    total, ids = Imported(form.name), _Ids()
+    for batch in _batches(desk.key, source, form, rows):
+        _count(total, batch)
+        if batch.good:
+            ids.add(batch.good)
+            answer = desk.ask("traces.known", table=_identities(batch.good)).document
+            total.present += len(answer["present"])
+            for place in cast(list[int], answer["clashing"]):
+                total.reject(Rejected(batch.good[place].line, "trace_id", _CLASHES))
+        if total.bad >= _MOST_REJECTED:
+            break
+    for line in ids.clashing():
+        total.reject(Rejected(line, "trace_id", _CLASHES))
+    total.rejected.sort(key=lambda each: each.line)
+    return total
+
+
+def _write(desk: Desk, form: Format, source: str, rows: Iterator[Row]) -> Imported:
+    """Read, strip and hand in what does not stand yet."""
+    total = Imported(form.name)
+    for table in _stripped(desk, _missing(desk, total, _batches(desk.key, source, form, rows))):
+        lines: list[int] = table["line"].to_pylist()
+        answer = desk.ask("traces.put", table=table.select(store.SCHEMA.names)).document
+        total.new += answer["new"]
+        total.present += answer["present"]
+        for place in cast(list[int], answer["clashing"]):
+            total.reject(Rejected(lines[place], "trace_id", _CLASHES))
+    total.rejected.sort(key=lambda each: each.line)
+    return total
+
+
+def _missing(desk: Desk, total: Imported, batches: Iterable[Batch]) -> Iterator[Any]:
+    """What does not stand yet, as tables. What stands is not stripped again: that is the dearest part."""
+    for batch in batches:
+        _count(total, batch)
+        if not batch.good:
+            continue
+        answer = desk.ask("traces.known", table=_identities(batch.good)).document
+        total.present += len(answer["present"])
+        for place in cast(list[int], answer["clashing"]):
+            total.reject(Rejected(batch.good[place].line, "trace_id", _CLASHES))
+        known = {*answer["present"], *answer["clashing"]}
+        if left := [each for place, each in enumerate(batch.good) if place not in known]:
+            yield _table(left)
+
+
+def _stripped(_desk: Desk, tables: Iterator[Any]) -> Iterator[Any]:
+    return tables
+
+
+def _count(total: Imported, batch: Batch) -> None:
+    total.read += batch.read
+    total.passed.update(batch.passed)
+    total.unknown.update(batch.unknown)
+    for each in batch.rejected:
+        total.reject(each)
+
+
+def _identities(records: Sequence[Record]) -> Any:
+    return pa.table({name: [each.values[name] for each in records] for name in ("trace_id", "content_hash")})
+
+
+def _table(records: Sequence[Record]) -> Any:
+    schema = store.SCHEMA.append(pa.field("line", pa.int32()))
+    columns = [
+        pa.array([each.values[name] for each in records], store.SCHEMA.field(name).type) for name in store.SCHEMA.names
+    ]
+    return pa.table([*columns, pa.array([each.line for each in records], pa.int32())], schema=schema)
