@@ -1,6 +1,6 @@
 """The command line: parse, call one service, print. One module a family of verbs."""
 
-from review.cli import adversarial, app, numbers, records, rounds
+from review.cli import adversarial, app, numbers, records, rounds, traces
 from review.cli.base import main
 
-__all__ = ["adversarial", "app", "main", "numbers", "records", "rounds"]
+__all__ = ["adversarial", "app", "main", "numbers", "records", "rounds", "traces"]
