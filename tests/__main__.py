@@ -1,4 +1,4 @@
-"""`python -m tests`: provide the browser and a small model, check the code, run every test. Arguments go on to pytest.
+"""`python -m tests`: provide browser, model and gateway, check the code, run every test. Arguments go on to pytest.
 
 `python -m tests --browser` only provides the browser.
 """
@@ -67,13 +67,15 @@ def main() -> int:
     if sys.argv[1:] == ["--browser"]:
         return 0
     provide_model()
+    # Over a minute of downloading, wanted only at the end; the tests that need it wait for it.
+    gateway = subprocess.Popen([sys.executable, "-m", "tests.gateway"], cwd=ROOT)
     scripts = Path(sys.executable).parent
     failed = 0
     for name, *arguments in CHECKS:
         print("$", name, *arguments, flush=True)
         failed |= subprocess.run([str(scripts / name), *arguments], cwd=ROOT, check=False).returncode
     tested = subprocess.run([sys.executable, "-m", "pytest", *sys.argv[1:]], cwd=ROOT, check=False).returncode
-    return tested or failed
+    return tested or failed or gateway.wait()
 
 
 if __name__ == "__main__":
