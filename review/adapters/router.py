@@ -88,6 +88,10 @@ class Router:
         ]
         return min(waits, default=None)
 
+    def healthy(self) -> bool:
+        """Somebody's breaker is closed."""
+        return any(health.open_until is None for health in self._health.values())
+
     def state(self) -> dict[str, str]:
         """Each provider's breaker in a word: closed, open or half-open."""
         words: dict[str, str] = {}

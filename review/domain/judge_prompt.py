@@ -139,9 +139,14 @@ def rubric_version(rubric: Rubric) -> str:
     return hashlib.sha256(canonical(said).encode()).hexdigest()[:16]
 
 
-def recipe(model: str, rubric: str, votes: int, temperature: float, structured: str) -> str:
-    """One way of judging as a hash; a pair is judged once by each."""
-    return hashlib.sha256(canonical([model, rubric, votes, temperature, structured]).encode()).hexdigest()[:16]
+def way(rubric: str, votes: int, temperature: float) -> str:
+    """How a model is made a judge, as a hash; another way is another judge."""
+    return hashlib.sha256(canonical([rubric, votes, temperature]).encode()).hexdigest()[:16]
+
+
+def recipe(model: str, way: str) -> str:
+    """A way of judging with a configured model, as a hash; a pair is judged once by each."""
+    return hashlib.sha256(canonical([model, way]).encode()).hexdigest()[:16]
 
 
 def preference(pair: Pair, rubric: Rubric, shown_first: Side) -> Ask:

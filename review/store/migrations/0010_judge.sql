@@ -20,17 +20,17 @@ CREATE VIEW structured AS
     SELECT pair_id, arg_max(differs, made_at) AS differs, arg_max(settled, made_at) AS settled
     FROM structured_outcome GROUP BY pair_id;
 
--- A judge's name in `verdict`: the served model's own, with the rubric added where another rubric has that name.
+-- A judge's name in `verdict`: the served model's own, with a mark added where somebody has that name already.
 CREATE TABLE judge_name (
     judge  VARCHAR PRIMARY KEY,
     served VARCHAR NOT NULL,
-    rubric VARCHAR NOT NULL,
-    UNIQUE (served, rubric)
+    way    VARCHAR NOT NULL,                     -- SHA-256 of rubric version, votes and temperature
+    UNIQUE (served, way)
 );
 
 CREATE TABLE judge_run (
     run_id     VARCHAR PRIMARY KEY,
-    recipe     VARCHAR NOT NULL,                 -- SHA-256 of judge model, rubric version, votes, temperature, method
+    recipe     VARCHAR NOT NULL,                 -- SHA-256 of judge model, rubric version, votes, temperature
     model      VARCHAR NOT NULL,                 -- as configured
     rubric     VARCHAR NOT NULL,                 -- version of prompt and rubric
     started_by VARCHAR NOT NULL,
