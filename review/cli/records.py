@@ -35,20 +35,17 @@ def import_(
         return
     if form is not None:
         raise click.UsageError("--format is for traces.")
-    from datetime import UTC, datetime
-
     from review.errors import RejectedRecords
-    from review.services.ingest import Imported, Options, import_files
+    from review.services.ingest import Imported, Options
+    from review.services.upload import import_file
 
     options = Options(skip_invalid=skip_invalid, names=_mapping(names))
     total, failed = Imported(0, 0, 0), False
-    with context.workspace() as workspace:
+    with context.desk() as desk:
         for file in map(Path, files):
             try:
                 with progress(f"{kind} {file.name}") as tell:
-                    total += import_files(
-                        workspace, kind, [file], now=datetime.now(UTC), options=options, progress=tell
-                    )
+                    total += import_file(desk, kind, file, options=options, progress=tell)
             except RejectedRecords as error:
                 failed = True
                 total += Imported(error.read, 0, 0, error.rejected)

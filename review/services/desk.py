@@ -55,6 +55,9 @@ OPERATIONS: dict[str, str] = {
     "judge.record": "review.services.judge_facts:record",
     "judge.end": "review.services.judge_facts:end",
     "judge.totals": "review.services.judge_facts:totals",
+    "import.begin": "review.services.upload:begin",
+    "import.put": "review.services.upload:put",
+    "import.end": "review.services.upload:end",
     "rounds.draw": "review.services.operations:draw",
     "rounds.list": "review.services.operations:list_rounds",
     "status.read": "review.services.operations:status",
@@ -72,6 +75,14 @@ OPERATIONS: dict[str, str] = {
     "sample.audit": "review.services.sample_desk:audit",
     "sample.read": "review.services.sample_desk:read",
     "sample.finish": "review.services.sample_desk:finish",
+    "replay.look": "review.services.replay_desk:look",
+    "replay.work": "review.services.replay_desk:work",
+    "replay.adopt": "review.services.replay_desk:adopt",
+    "replay.put": "review.services.replay_desk:put",
+    "replay.fail": "review.services.replay_desk:fail",
+    "replay.measure": "review.services.replay_desk:measure",
+    "replay.noise": "review.services.replay_desk:noise",
+    "replay.pair": "review.services.replay_desk:pair",
 }
 # Doing these twice is not the same as doing them once, so they are not asked again when the answer got lost.
 ONCE = frozenset({"rounds.draw"})

@@ -90,36 +90,83 @@ def import_files(
 def _import_file(
     workspace: Workspace, kind: Kind, path: Path, now: datetime, options: Options, progress: Progress | None
 ) -> Imported:
+    def write(batches: Iterator[Batch]) -> Imported:
+        with workspace.database.transaction() as cursor:
+            return gather(batches, lambda staged: take(cursor, kind, staged, path.name, now), path.name, options)
+
+    # A cursor beside the transaction, because a transaction keeps the memory of its results.
+    return read_twice(workspace.database.cursor(), workspace.key, kind, path, options, progress, write)
+
+
+def read_twice(
+    cursor: staging.Cursor,
+    key: bytes,
+    kind: Kind,
+    path: Path,
+    options: Options,
+    progress: Progress | None,
+    write: Callable[[Iterator[Batch]], Imported],
+) -> Imported:
+    """Read and check a file the quick way where there is one, and row by row where that leaves doubts.
+
+    Args:
+        cursor: of any database; DuckDB checks with it.
+        key: derives ids.
+        kind: of the records.
+        path: the file.
+        options: how to read.
+        progress: told bytes read and bytes in all.
+        write: takes the batches in; all of them or none.
+    """
     names = options.names or {}
     files.require(path)
     if kind == "pairs" and not names and path.stat().st_size > SMALL:
         try:
-            return _write(workspace, kind, path, now, options, _many_at_a_time(workspace, path, progress))
+            return write(_many_at_a_time(cursor, key, path, progress))
         except files.Doubtful:
             pass  # nothing was written; what follows names each line
-    return _write(workspace, kind, path, now, options, _row_by_row(workspace.key, kind, path, names, progress))
+    return write(_row_by_row(key, kind, path, names, progress))
 
 
-def _write(
-    workspace: Workspace, kind: Kind, path: Path, now: datetime, options: Options, batches: Iterator[Batch]
-) -> Imported:
+class Taken(NamedTuple):
+    """What became of a batch of good lines: new facts, facts that stood already, and lines that contradict facts."""
+
+    new: int
+    present: int
+    bad: list[Rejected]
+
+
+def take(cursor: staging.Cursor, kind: Kind, staged: Any, source: str, now: datetime) -> Taken:
+    """Write what is new of a batch, inside the cursor's transaction."""
+    known = staging.known(cursor, kind, staged)
+    bad = [*_orphans(cursor, kind, staged), *_contradictions(known, kind)]
+    wrong = {each.line for each in bad}
+    there = {each.line for each in known} - wrong
+    new = staging.write(cursor, kind, staging.without(staged, there | wrong), source, now)
+    return Taken(new, len(there), bad)
+
+
+def gather(batches: Iterator[Batch], take_in: Callable[[Any], Taken], source: str, options: Options) -> Imported:
+    """Every batch taken in, and what became of all lines.
+
+    Raises:
+        RejectedRecords: there are bad lines and `skip_invalid` is off: leave nothing of what was taken in.
+        files.Doubtful: which lines are bad cannot be told in this way of reading: leave nothing.
+    """
     rejected: list[Rejected] = []
     read = new = present = 0
-    with workspace.database.transaction() as cursor:
-        for batch in batches:
-            read += batch.read
-            known = staging.known(cursor, kind, batch.staged)
-            bad = [*batch.rejected, *_orphans(cursor, kind, batch.staged), *_contradictions(known, kind)]
-            if bad and not batch.lines_are_exact:
-                raise files.Doubtful
-            rejected += bad
-            there = {each.line for each in known} - {each.line for each in bad}
-            present += len(there)
-            good = staging.without(batch.staged, {*there, *(each.line for each in bad)})
-            new += staging.write(cursor, kind, good, path.name, now)
-        rejected.sort(key=lambda each: each.line)
-        if rejected and not options.skip_invalid:
-            raise RejectedRecords(path.name, rejected, read)
+    for batch in batches:
+        read += batch.read
+        taken = take_in(batch.staged)
+        bad = [*batch.rejected, *taken.bad]
+        if bad and not batch.lines_are_exact:
+            raise files.Doubtful
+        rejected += bad
+        new += taken.new
+        present += taken.present
+    rejected.sort(key=lambda each: each.line)
+    if rejected and not options.skip_invalid:
+        raise RejectedRecords(source, rejected, read)
     return Imported(read, new, present, tuple(rejected))
 
 
@@ -139,10 +186,8 @@ def _row_by_row(
         yield check_rows(key, kind, rows, names)
 
 
-def _many_at_a_time(workspace: Workspace, path: Path, progress: Progress | None) -> Iterator[Batch]:
+def _many_at_a_time(cursor: staging.Cursor, key: bytes, path: Path, progress: Progress | None) -> Iterator[Batch]:
     """Check a file of pairs. What DuckDB can check by itself does not pass through Python."""
-    # A cursor beside the transaction, because a transaction keeps the memory of its results.
-    cursor, key = workspace.database.cursor(), workspace.key
     if files.holds_lines(path):
         for lines in files.read_lines(path, progress):
             yield _check_many(cursor, key, lines.table(), lines.rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 
@@ -64,9 +64,46 @@ class Database:
             finally:
                 cursor.close()
 
+    def begin(self) -> Transaction:
+        """A transaction that stays open over several calls, beside everybody else's writing: for appending alone."""
+        return Transaction(self.cursor())
+
     def close(self) -> None:
         """Checkpoint and release the file."""
         self._connection.close()
+
+
+class Transaction:
+    """A transaction of its own, until it is committed or rolled back."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        self.cursor = cursor
+        cursor.execute("BEGIN TRANSACTION")
+
+    def commit(self) -> bool:
+        """False when somebody has stored one of the same facts since it began; nothing is stored then."""
+        try:
+            self.cursor.execute("COMMIT")
+        except (duckdb.TransactionException, duckdb.ConstraintException):
+            return False
+        finally:
+            self.cursor.close()
+        return True
+
+    def rollback(self) -> None:
+        """Leave nothing."""
+        with suppress(duckdb.Error):  # an error in it has rolled it back already
+            self.cursor.execute("ROLLBACK")
+        self.cursor.close()
+
+
+def scratch(*, memory_limit: str = "450MB") -> duckdb.DuckDBPyConnection:
+    """A connection to no file at all, for what DuckDB checks and computes outside of the review database."""
+    connection = duckdb.connect(config={"memory_limit": memory_limit})
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
 
 
 def _explain(path: Path, error: duckdb.IOException) -> DatabaseLocked | DatabaseBroken:
