@@ -46,6 +46,15 @@ Operation = Callable[["Workspace", Call], Answer]
 # An operation is short: it reads or writes one batch. What takes long is computed by whoever asks. Each is loaded when
 # it is first asked for, as "module:function".
 OPERATIONS: dict[str, str] = {
+    "cluster.state": "review.services.cluster_facts:state",
+    "cluster.ids": "review.services.cluster_facts:ids",
+    "cluster.texts": "review.services.cluster_facts:texts",
+    "cluster.inputs": "review.services.cluster_facts:inputs",
+    "cluster.save": "review.services.cluster_facts:save",
+    "cluster.assign": "review.services.cluster_facts:assign",
+    "cluster.assign_inputs": "review.services.cluster_facts:assign_inputs",
+    "cluster.finish": "review.services.cluster_facts:finish",
+    "cluster.add_suite": "review.services.cluster_facts:add_suite",
     "judge.look": "review.services.judge_facts:look",
     "judge.begin": "review.services.judge_facts:begin",
     "judge.todo": "review.services.judge_facts:todo",
@@ -58,6 +67,7 @@ OPERATIONS: dict[str, str] = {
     "import.begin": "review.services.upload:begin",
     "import.put": "review.services.upload:put",
     "import.end": "review.services.upload:end",
+    "pipeline.draw": "review.services.pipeline_desk:draw",
     "rounds.draw": "review.services.operations:draw",
     "rounds.list": "review.services.operations:list_rounds",
     "status.read": "review.services.operations:status",

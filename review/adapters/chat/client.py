@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import time
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from review.adapters.chat.limits import LONGEST_RETRY_AFTER, Bucket, Budget, Clo
 from review.adapters.chat.values import FATAL, TRANSIENT, Answer, BadBody, Completion, Refusal, Request
 from review.domain.pipeline import Endpoint, Provider
 from review.domain.types import Output
-from review.errors import EndpointUnusable, ModelFailed
+from review.errors import BadSettings, EndpointUnusable, ModelFailed
 
 # What is assumed of an answer without a limit, where money is at stake.
 UNSTATED_OUTPUT = 16_384
@@ -73,6 +74,7 @@ class ChatClient:
         name: str | None = None,
         budget: Budget | None = None,
         http: httpx.AsyncClient | None = None,
+        environ: Mapping[str, str] = os.environ,
         rng: random.Random | None = None,
         clock: Clock = time.monotonic,
         sleep: Sleep = asyncio.sleep,
@@ -81,15 +83,17 @@ class ChatClient:
 
         Args:
             endpoint: from the configuration.
-            key: the API key's value.
+            key: the API key's value; from the environment variable `api_key_env` by default.
             name: how errors speak of it; a provider's name or the model by default.
             budget: shared with other clients, beside the endpoint's own.
             http: shared with other clients; one of its own otherwise, with as many connections as `concurrency`.
+            environ: where the key is looked up.
             rng: for the jitter.
             clock: seconds that only grow.
             sleep: waits so many seconds.
 
         Raises:
+            BadSettings: the configured environment variable is not set.
             EndpointUnusable: the key has characters that no header can carry.
         """
         self.endpoint = endpoint
@@ -99,7 +103,7 @@ class ChatClient:
         self._renamed: dict[str, str] = {}
         self._budgets = [self.spent, *([budget] if budget else [])]
         self._dialect: ModuleType = anthropic if endpoint.api == "anthropic" else openai
-        key = (key or "").strip()
+        key = (_key(endpoint, self.name, environ) if key is None else key).strip()
         if not (key.isascii() and key.isprintable()):
             raise self._error(Refusal("auth"), 0)
         self._url = httpx.URL(endpoint.base_url.rstrip("/") + self._dialect.PATH)
@@ -306,6 +310,17 @@ def open_http(connections: int) -> httpx.AsyncClient:
     """A client that can be shared. The time for an answer is limited elsewhere, as a whole."""
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=30)
     return httpx.AsyncClient(limits=limits, timeout=httpx.Timeout(None, connect=30.0), follow_redirects=False)
+
+
+def _key(endpoint: Endpoint, name: str, environ: Mapping[str, str]) -> str:
+    if endpoint.api_key_env is None:
+        return ""
+    if not (key := environ.get(endpoint.api_key_env, "").strip()):
+        raise BadSettings(
+            f"{name} needs a key, and the environment variable {endpoint.api_key_env} is not set. Set it, or remove "
+            "api_key_env where the server wants none."
+        )
+    return key
 
 
 def _output(answer: Answer, model: str, latency: float) -> Output:
