@@ -1,6 +1,18 @@
 """The command line: parse, call one service, print. One module a family of verbs."""
 
-from review.cli import adversarial, app, judge, numbers, records, replay, rounds, sample, traces
+from review.cli import adversarial, app, cluster, judge, numbers, records, replay, rounds, sample, traces
 from review.cli.base import main
 
-__all__ = ["adversarial", "app", "judge", "main", "numbers", "records", "replay", "rounds", "sample", "traces"]
+__all__ = [
+    "adversarial",
+    "app",
+    "cluster",
+    "judge",
+    "main",
+    "numbers",
+    "records",
+    "replay",
+    "rounds",
+    "sample",
+    "traces",
+]

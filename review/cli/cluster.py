@@ -1,0 +1,73 @@
+"""`review cluster`: what people ask for, as groups that keep their names from week to week."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from review.cli.base import Context, main, progress, verb
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from review.services.cluster import Clustered, Step
+
+
+@verb(main)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Makes it repeatable.")
+@click.option("--fresh", is_flag=True, help="Make clusters anew. The present ones, their ids and names go out of use.")
+def cluster(context: Context, seed: int, fresh: bool) -> None:
+    """Group the window's traces by what people want; new traces join the clusters that are there."""
+    from review.adapters.cache import Cache
+    from review.adapters.embedding import open_encoder
+    from review.services import cluster as service
+
+    with context.desk() as desk, closing(Cache(desk.settings.cache_file)) as cache, ExitStack() as bars:
+        encoder = open_encoder(desk.settings.config.embedding)
+        made = service.cluster(desk, encoder, cache, seed=seed, fresh=fresh, tell=_bars(bars))
+    context.print(_document(made), _lines(made))
+
+
+def _bars(open_bars: ExitStack) -> Callable[[Step, int, int], None]:
+    """One progress bar after the other, a step each."""
+    bars: dict[str, Callable[[int, int], None]] = {}
+
+    def tell(step: Step, done: int, total: int) -> None:
+        if step not in bars:
+            open_bars.close()
+            bars.clear()
+            bars[step] = open_bars.enter_context(progress(step))
+        bars[step](done, total)
+
+    return tell
+
+
+def _document(made: Clustered) -> dict[str, Any]:
+    return {
+        "clustering_id": made.run,
+        "traces": made.traces,
+        "placed": made.placed,
+        "embedded": made.embedded,
+        "clusters": made.clusters,
+        "new_clusters": list(made.made),
+        "noise": made.noise,
+        "fit_nowhere": made.left,
+        "inputs": made.inputs,
+    }
+
+
+def _lines(made: Clustered) -> list[str]:
+    if made.run is None:
+        placed = f", {made.inputs:,} inputs placed" if made.inputs else ""
+        return [f"Nothing new: {made.traces:,} traces in {made.clusters:,} clusters{placed}."]
+    lines = [
+        f"{made.placed:,} traces placed, {made.embedded:,} texts embedded; "
+        f"{made.clusters:,} clusters, {len(made.made):,} of them new"
+    ]
+    if made.noise is not None:
+        lines.append(f"{100 * made.noise:.1f} % of what was clustered stood apart and was given to the nearest cluster")
+    if made.left:
+        lines.append(f"{made.left:,} of {made.traces:,} traces fit nowhere")
+    return [*lines, *(f"  {name}" for name in made.made)]
