@@ -12,6 +12,7 @@
     ├── ModelFailed             a model server gave no answer to one request; `kind` says how
     │   └── EndpointUnusable    nor will it to any other: the key, the model, the address or the quota is wrong
     ├── BudgetSpent             the next request could cost more than is left
+    ├── StripFailed             personal data could not be stripped, so nothing was stored
     └── ChainBroken             the adversarial set does not verify; names the first entry
 
 A message says what failed, the value seen, what is accepted and what to do next. It never carries a trace's text.
@@ -106,3 +107,7 @@ class EndpointUnusable(ModelFailed):
 
 class BudgetSpent(ReviewError):
     """The next request could cost more than is left."""
+
+
+class StripFailed(ReviewError):
+    """Personal data could not be stripped, so nothing was stored."""

@@ -73,6 +73,11 @@ class Settings(BaseModel):
     def api_file(self) -> Path:
         return self.db.with_name(self.db.name + ".api")
 
+    def unstripped(self) -> Settings:
+        """The same, for data that hold no personal data: the demo's own."""
+        replay = self.config.replay.model_copy(update={"strip_pii": False})
+        return self.model_copy(update={"config": self.config.model_copy(update={"replay": replay})})
+
     @property
     def key_file(self) -> Path:
         return self.db.with_name(self.db.name + ".key")

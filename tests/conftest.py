@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 
 from review import settings
 from review.services.workspace import Workspace, open_workspace
@@ -16,6 +21,18 @@ from tests.servers import old_server as old_server
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+
+def pytest_configure() -> None:
+    """Tests run with the shipped configuration, but import what it says without stripping it: that costs seconds, and
+    is tested where it is meant (tests with pii in their name).
+    """
+    document = yaml.safe_load((ROOT / "data" / "eval_config.yaml").read_text(encoding="utf-8"))
+    document["eval_config"].setdefault("replay", {})["strip_pii"] = False
+    path = Path(tempfile.mkdtemp(prefix="review-tests-")) / "eval_config.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    os.environ["REVIEW_CONFIG"] = str(path)
+    atexit.register(shutil.rmtree, path.parent, ignore_errors=True)
 
 
 @pytest.fixture

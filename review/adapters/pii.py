@@ -35,6 +35,7 @@ from typing import Any, NamedTuple, cast
 
 from review.adapters import pii_address, pii_patterns
 from review.adapters.pii_names import ORDINARY, Names
+from review.domain import identity
 from review.domain.redaction import PLACEHOLDER, Finding, Placeholders, settle
 
 _ROUNDS = 6
@@ -42,6 +43,14 @@ _ROUNDS = 6
 _STRUCTURE = frozenset({"role", "type", "id", "tool_call_id", "finish_reason", "model", "usage", "object", "mime_type"})
 _SCHEMA = frozenset({"name", "type", "required", "format", "pattern", "$ref", "enum", "const", "title"})
 _MANY_DIGITS = 7
+# Values of `metadata` by which support finds a trace again: kept as keyed hashes, of the kinds that traces have too.
+_IDS = {
+    **dict.fromkeys(("ticket", "ticket_id", "ticket_number", "case", "case_id", "issue"), "ticket"),
+    **dict.fromkeys(("customer", "customer_id", "user", "user_id", "client_id", "account_id", "end_user"), "customer"),
+    **dict.fromkeys(
+        ("conversation", "conversation_id", "session", "session_id", "thread", "thread_id"), "conversation"
+    ),
+}
 
 
 class Rules(NamedTuple):
@@ -84,16 +93,22 @@ class _Record:
     searched: frozenset[str] = frozenset()
 
 
+@functools.cache
+def _names() -> Names:
+    """Loaded once a process, whatever rules there are. Presidio's recognisers come along: they import spaCy too."""
+    names = Names()
+    pii_patterns.presidio()
+    return names
+
+
 class Stripper:
     """Strips records. Made once a process; loading takes some seconds."""
 
     def __init__(self, key: bytes = b"", rules: Rules | None = None) -> None:
-        self._names = Names()
-        pii_patterns.presidio()
+        self._names = _names()
         self._key, self._rules = key, rules or Rules()
-        rules = self._rules
-        self._sizes = sorted({size for size, _ in rules.words}, reverse=True)
-        self._expressions = [re.compile(each) for each in rules.patterns]
+        self._sizes = sorted({size for size, _ in self._rules.words}, reverse=True)
+        self._expressions = [re.compile(each) for each in self._rules.patterns]
 
     def find(self, texts: Sequence[str]) -> list[list[Finding]]:
         """Personal data of each text by itself, settled."""
@@ -115,9 +130,13 @@ class Stripper:
         for each in records:
             copy: dict[str, Any] = json.loads(json.dumps(each))
             record = _Record()
+            hidden = [each for name in ("metadata", "parameters") for each in _hide_ids(copy.get(name), self._key)]
             for name in copy:
-                _walk(record, copy, name, tools=name == "tools", document=name == "metadata")
+                _walk(record, copy, name, tools=name == "tools", document=name in ("metadata", "parameters"))
             record.names = Placeholders(leaf.text for leaf in record.leaves)
+            # Where else an id stands, a placeholder takes its place.
+            record.names.name([("ACCOUNT", value) for value in hidden if any(map(str.isdigit, value))])
+            record.counts.update(["ACCOUNT"] * len(hidden))
             prepared.append(record)
             stripped.append(copy)
         self._settle_all(prepared)
@@ -265,6 +284,18 @@ def _hint(field_name: str) -> str | None:
     return match.lastgroup if match else None
 
 
+def _hide_ids(metadata: Any, key: bytes) -> list[str]:
+    """Puts keyed hashes for the ids at the top of the metadata; returns the ids."""
+    hidden: list[str] = []
+    for name, value in list(cast("dict[str, Any]", metadata).items()) if isinstance(metadata, dict) else ():
+        kind = _IDS.get(name.casefold().replace("-", "_"))
+        plain = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+        if kind and 0 < len(plain) <= 200 and not identity.PSEUDONYM.fullmatch(plain):
+            metadata[name] = identity.pseudonym(key, kind, plain)
+            hidden.append(plain)
+    return hidden
+
+
 def _walk(record: _Record, home: Any, place: Any, *, tools: bool, document: bool, hint: str | None = None) -> None:
     """Collect the texts at `home[place]`. `document`: inside of JSON whose keys say what its values are."""
     value = home[place]
@@ -297,7 +328,9 @@ def _long_number(text: str) -> bool:
 def _walk_text(
     record: _Record, home: Any, place: Any, text: str, *, tools: bool, document: bool, hint: str | None
 ) -> None:
-    if text[:1].strip() in ("{", "[") and (inner := _parsed(text)) is not None:
+    if identity.PSEUDONYM.fullmatch(text):
+        return
+    if text[:1] in ("{", "[") and (inner := _parsed(text)) is not None:
         box = [inner]
         _walk(record, box, 0, tools=False, document=True)
         record.inner.append((home, place, box))

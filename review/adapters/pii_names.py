@@ -205,7 +205,7 @@ class Names:
 
     def _ordinary(self, word: str) -> bool:
         """Whether a word in lower case is one of the language, whatever name it may also be."""
-        if word in ORDINARY or word in self._words:
+        if word in ORDINARY or word in self._words or _CONTRACTION.search(word):
             return True
         if word in self._lists.given or word in self._lists.family:
             return False

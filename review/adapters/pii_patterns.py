@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import phonenumbers
 
+from review.domain import identity
 from review.domain.redaction import Finding
 
 # Regions whose own way of writing a number is tried where no country code stands.
@@ -300,7 +301,12 @@ def _looks_secret(value: str) -> bool:
 def _is_random(value: str) -> bool:
     """Letters and digits in a disorder that no word, path or plain number has."""
     plain = value.rstrip("=")
-    if _UUID.match(plain) or plain.isdigit() or (plain.isalpha() and plain.islower()):
+    if (
+        _UUID.match(plain)
+        or identity.DERIVED.fullmatch(plain)
+        or plain.isdigit()
+        or (plain.isalpha() and plain.islower())
+    ):
         return False
     letters, digits = sum(map(str.isalpha, plain)), sum(map(str.isdigit, plain))
     if not letters or digits < 2 or plain.count("-") + plain.count("_") + plain.count("/") > len(plain) / 6:

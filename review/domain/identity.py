@@ -45,6 +45,11 @@ def trace_hash(key: bytes, document: Document) -> str:
     return _digest(key, {"trace": document})
 
 
+def content_hash(key: bytes, document: Document) -> str:
+    """What tells whether a fact came in with the same content, before any redaction."""
+    return _digest(key, {"content": document})
+
+
 def pseudonym(key: bytes, kind: str, value: str) -> str:
     """A keyed hash instead of a customer's, conversation's or ticket's id. Blanks around it mean nothing."""
     return f"{kind}-" + _digest(key, {kind: value.strip()})

@@ -46,6 +46,9 @@ Operation = Callable[["Workspace", Call], Answer]
 # An operation is short: it reads or writes one batch. What takes long is computed by whoever asks. Each is loaded when
 # it is first asked for, as "module:function".
 OPERATIONS: dict[str, str] = {
+    "pii.rules": "review.services.strip:rules",
+    "pii.stand": "review.services.strip:stand",
+    "pii.came": "review.services.strip:came",
     "cluster.state": "review.services.cluster_facts:state",
     "cluster.ids": "review.services.cluster_facts:ids",
     "cluster.texts": "review.services.cluster_facts:texts",

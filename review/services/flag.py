@@ -15,13 +15,14 @@ from typing import Any, cast
 
 from review.adapters import mirror
 from review.adapters.mirror import MirrorState
-from review.domain import chain
+from review.domain import chain, identity
 from review.domain.blinding import shown_first
 from review.domain.card import Place, side_at
 from review.domain.chain import Link, Misfit, SaltedText
 from review.domain.failure import SOURCES, Event, Report, Source, Standing, Status, person, standing
 from review.domain.types import Message, Output, Side
 from review.errors import BadInput, ChainBroken, Conflict, NotAllowed, NotFound
+from review.services import strip
 from review.services.workspace import Actor, Workspace
 from review.store import adversarial as store
 from review.store import rounds as rounds_store
@@ -197,6 +198,7 @@ def report(workspace: Workspace, failure: Report, actor: str, now: datetime) -> 
     """
     _check(workspace, failure, actor)
     chain_id = store.chain_id(workspace.database)
+    words = strip.strip_words(workspace, _words(failure.expected, failure.comment, failure.ticket))
     with workspace.database.transaction() as cursor:
         if (present := store.entry_of_report(cursor, failure.report_id)) is not None:
             entry_id, reporter = present
@@ -210,7 +212,6 @@ def report(workspace: Workspace, failure: Report, actor: str, now: datetime) -> 
             "actor": actor,
             "acted_at": now,
         }
-        words = _words(failure.expected, failure.comment, failure.ticket)
         entry_id = store.entry_of_failure(cursor, failure.pair_id, failure.failed, failure.category)
         new = entry_id is None
         if entry_id is None:
@@ -288,6 +289,7 @@ def correct(
     if category is not None:
         _check_category(workspace, category)
     _check_lengths(words.get("expected"), words.get("comment"), words.get("ticket"))
+    words = strip.strip_words(workspace, words)
     chain_id = store.chain_id(workspace.database)
     with workspace.database.transaction() as cursor:
         _open_entry(cursor, entry_id)
@@ -316,6 +318,7 @@ def erase(workspace: Workspace, entry_id: str, actor: Actor, reason: str, now: d
         raise NotAllowed("Only a lead can erase an entry's text. Ask one, and name the entry.")
     if not reason.strip() or len(reason) > 500:
         raise BadInput("Erasing needs a reason of 1 to 500 characters, without the personal data itself.")
+    reason = strip.strip_words(workspace, {"reason": reason})["reason"]
     chain_id = store.chain_id(workspace.database)
     with workspace.database.transaction() as cursor:
         _open_entry(cursor, entry_id)
@@ -357,9 +360,13 @@ def verify(workspace: Workspace) -> Verification:
 
 def search(workspace: Workspace, text: str, limit: int = 25) -> list[Found]:
     """Pairs by id, by ticket, conversation or customer in the metadata, or by words of the text; best matches first."""
+    query = _whole(text)[:MAX_QUERY]
+    # Ids stand as keyed hashes where personal data is stripped: a ticket is found by the hash of what was typed.
+    hidden = [identity.pseudonym(workspace.key, kind, query) for kind in ("ticket", "customer", "conversation")]
+    rows = [row for each in hidden for row in store.search_pairs(workspace.database, each, limit, exactly=True)]
     return [
         Found(found.pair_id, found.task, _asked(found.messages), _keys(found.metadata), found.matched, found.flagged)
-        for found in store.search_pairs(workspace.database, _whole(text)[:MAX_QUERY], limit)
+        for found in (rows or store.search_pairs(workspace.database, query, limit))[:limit]
     ]
 
 

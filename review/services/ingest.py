@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,8 @@ from review.domain import identity, sameness
 from review.domain.complaint import explain
 from review.domain.types import Label, Output, Pair, Record, Verdict
 from review.errors import Rejected, RejectedRecords
+from review.services import strip
+from review.services.desk import LocalDesk
 from review.services.workspace import Workspace
 from review.store import plain_pairs, staging
 
@@ -90,9 +93,11 @@ def import_files(
 def _import_file(
     workspace: Workspace, kind: Kind, path: Path, now: datetime, options: Options, progress: Progress | None
 ) -> Imported:
+    intake = strip.intake_at(LocalDesk(workspace, ""), kind)
+
     def write(batches: Iterator[Batch]) -> Imported:
-        with workspace.database.transaction() as cursor:
-            return gather(batches, lambda staged: take(cursor, kind, staged, path.name, now), path.name, options)
+        with workspace.database.transaction() as cursor, stripping(intake, batches) as stripped:
+            return gather(stripped, lambda staged: take(cursor, kind, staged, path.name, now), path.name, options)
 
     # A cursor beside the transaction, because a transaction keeps the memory of its results.
     return read_twice(workspace.database.cursor(), workspace.key, kind, path, options, progress, write)
@@ -126,6 +131,23 @@ def read_twice(
         except files.Doubtful:
             pass  # nothing was written; what follows names each line
     return write(_row_by_row(key, kind, path, names, progress))
+
+
+@contextmanager
+def stripping(intake: strip.Intake | None, batches: Iterator[Batch]) -> Generator[Iterator[Batch]]:
+    """The batches without personal data. On leaving without an error, what they were is remembered by keyed hash."""
+    if intake is None:
+        yield batches
+        return
+    intake.forget()
+    yield _stripped(intake, batches)
+    intake.remember()
+
+
+def _stripped(intake: strip.Intake, batches: Iterator[Batch]) -> Iterator[Batch]:
+    for batch in batches:
+        staged, present = intake.strip(batch.staged)
+        yield batch._replace(staged=staged, present=batch.present + present)
 
 
 class Taken(NamedTuple):
@@ -163,7 +185,7 @@ def gather(batches: Iterator[Batch], take_in: Callable[[Any], Taken], source: st
             raise files.Doubtful
         rejected += bad
         new += taken.new
-        present += taken.present
+        present += taken.present + batch.present
     rejected.sort(key=lambda each: each.line)
     if rejected and not options.skip_invalid:
         raise RejectedRecords(source, rejected, read)
@@ -177,6 +199,8 @@ class Batch(NamedTuple):
     staged: Any
     rejected: list[Rejected]
     lines_are_exact: bool = True
+    # Rows that were there already and are not in `staged` any more.
+    present: int = 0
 
 
 def _row_by_row(

@@ -21,7 +21,7 @@ import pyarrow
 
 from review.adapters.files import Kind, Progress
 from review.errors import BadInput, Conflict, Rejected
-from review.services import ingest
+from review.services import ingest, strip
 from review.services.desk import Answer, Call, Desk
 from review.services.ingest import Batch, Imported, Options, Taken
 from review.services.workspace import Workspace
@@ -47,8 +47,15 @@ def import_file(desk: Desk, kind: Kind, path: Path, *, options: Options, progres
         Conflict: again and again others stored the same facts meanwhile, or the desk went away.
     """
 
+    # What waits in the temporary file is stripped already.
+    intake = strip.intake_at(desk, kind)
+
     def write(batches: Iterator[Batch]) -> Imported:
-        with closing(_Spool(batches, kind)) as spool, desk.held():
+        with (
+            ingest.stripping(intake, batches) as stripped,
+            closing(_Spool(stripped, kind)) as spool,
+            desk.held(),
+        ):
             for _ in range(_ATTEMPTS):
                 try:
                     with _uploading(desk, kind, path.name) as take_in:

@@ -303,10 +303,11 @@ def entries_with(database: Database, text: str) -> set[str]:
     return {str(row[0]) for row in rows}
 
 
-def search_pairs(database: Database, text: str, limit: int) -> list[FoundPair]:
+def search_pairs(database: Database, text: str, limit: int, *, exactly: bool = False) -> list[FoundPair]:
     """Pairs for `text`: first its id, then a value in the metadata, then all of its words in conversation or answers.
 
-    Upper and lower case are alike. A pair comes once, with the strongest way in which it matched.
+    Upper and lower case are alike. A pair comes once, with the strongest way in which it matched. `exactly`: only a
+    whole value of the metadata counts.
     """
     cursor = database.cursor()
     words = text.lower().split()
@@ -316,7 +317,7 @@ def search_pairs(database: Database, text: str, limit: int) -> list[FoundPair]:
     # The longest word is looked for as JSON writes it, because that needs no parsing; what remains is then parsed.
     values: dict[str, Any] = {"text": " ".join(words), "words": words, "limit": limit}
     values["longest"] = _as_json(max(words, key=len))
-    for matched, exact, query in _SEARCHES:
+    for matched, exact, query in _SEARCHES[2:3] if exactly else _SEARCHES:
         used = {name: value for name, value in values.items() if f"${name}" in query}
         hits = _rows(cursor, query, used)
         for row in hits:
