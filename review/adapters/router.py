@@ -20,6 +20,7 @@ class _Health:
     cooldown: float = 0.0
     open_until: float | None = None
     probing: bool = False
+    for_good: bool = False
 
 
 class Router:
@@ -68,6 +69,7 @@ class Router:
         """It did not answer; `for_good` (a wrong key, no such model) opens the breaker at once."""
         health = self._health[name]
         health.failures += 1
+        health.for_good = for_good
         if health.probing or for_good or health.failures >= THRESHOLD:
             # Calls that were under way when it opened fail too; they are no further trials.
             if health.open_until is None or health.probing:
@@ -91,6 +93,10 @@ class Router:
     def healthy(self) -> bool:
         """Somebody's breaker is closed."""
         return any(health.open_until is None for health in self._health.values())
+
+    def hopeless(self) -> bool:
+        """Nobody will answer, however long one waits: keys or addresses are wrong everywhere."""
+        return all(health.for_good for health in self._health.values())
 
     def state(self) -> dict[str, str]:
         """Each provider's breaker in a word: closed, open or half-open."""

@@ -34,16 +34,9 @@ def judge(context: Context, sample: str | None, everything: bool, limit: int | N
     context.print(document, _lines(report))
     for warning in report.totals["warnings"]:
         click.echo(f"warning: {warning}", err=True)
-    if report.left and report.reason in ("no_provider", "budget"):
-        click.echo(_WHY_LEFT[report.reason], err=True)
+    if report.left and report.why:
+        click.echo(f"error: {report.why} What was answered is kept; run it again.", err=True)
         sys.exit(1)
-
-
-_WHY_LEFT = {
-    "no_provider": "error: No provider of the judge answers, or none is configured. See judges.providers in the "
-    "configuration; what was answered is kept, so run it again.",
-    "budget": "error: The budget is used up (judges.budget_usd). Raise it and run again; nothing is paid twice.",
-}
 
 
 def _teller() -> Callable[[Standing], None]:

@@ -85,6 +85,7 @@ class Report:
         saved_usd: What verdicts from the cache would have cost.
         left: Pairs not judged yet.
         reason: Why it ended: done, limit, budget, no_provider.
+        why: The last two in a sentence.
         semantic: Whether the semantic cache answered, and why not.
         verdicts: Verdicts of this run, by judge.
         totals: Structured outcomes, costs by run and week, warnings, as the database has them.
@@ -105,6 +106,7 @@ class Report:
     saved_usd: float = 0.0
     left: int = 0
     reason: str = "done"
+    why: str = ""
     semantic: str = ""
     verdicts: dict[str, int] = field(default_factory=dict[str, int])
     totals: Row = field(default_factory=dict[str, Any])
@@ -184,6 +186,7 @@ class _Run:
             await self._pages(None)
             if self.seen["chosen"] > self.seen["done"] + self.report.structured:
                 self.report.reason = "no_provider"
+                self.report.why = "No provider of a judge is configured (judges.providers), so no text was judged."
             return
         begun = self.desk.ask("judge.begin", self.known).document
         self.report.run_id, self.anchors = begun["run_id"], begun["anchors"]
@@ -322,10 +325,10 @@ class _Run:
                     await self._judged(judging, item)
         except NotJudged as error:
             self._failed(item.pair_id, error.kind)
-        except JudgeDown:
-            self.stopped = "no_provider"
-        except BudgetSpent:
-            self.stopped = "budget"
+        except JudgeDown as error:
+            self.stopped, self.report.why = "no_provider", str(error)
+        except BudgetSpent as error:
+            self.stopped, self.report.why = "budget", str(error)
         finally:
             if future is not None and not future.done():
                 future.set_result(None)
@@ -433,10 +436,10 @@ class _Run:
                 judged = await judging.judge(job)
             except NotJudged as error:
                 self._failed(item.pair_id, error.kind)
-            except JudgeDown:
-                self.stopped = "no_provider"
-            except BudgetSpent:
-                self.stopped = "budget"
+            except JudgeDown as error:
+                self.stopped, self.report.why = "no_provider", str(error)
+            except BudgetSpent as error:
+                self.stopped, self.report.why = "budget", str(error)
             else:
                 self._anchor_votes(judged, _vote_rows(judged))
                 self._calls(judged.paid)

@@ -205,7 +205,7 @@ class Judging:
         """From provider to provider until one gives all votes."""
         tried: dict[str, int] = {}
         without: set[str] = set()
-        last, deadline = "no_provider", None
+        last, deadline, said = "no_provider", None, ""
         while True:
             provider = self.router.choose(tokens, REPLY_TOKENS, without)
             if provider is None:
@@ -218,15 +218,15 @@ class Judging:
                     without -= set(tried)
                     tried.clear()
                 deadline = deadline or self._clock() + self._patience
-                if self._clock() + wait > deadline:
-                    raise JudgeDown("No provider of the judge answers. Check judges.providers, then run it again.")
+                if self._clock() + wait > deadline or self.router.hopeless():
+                    raise JudgeDown(f"No provider of the judge answers (judges.providers). {said}".strip())
                 # At least a moment: a probe of somebody else may be under way.
                 await self._sleep(max(wait, 0.05))
                 continue
             try:
                 judged = await self._by(job, votes, provider)
             except ModelFailed as error:
-                last = error.kind
+                last, said = error.kind, str(error)
                 if error.kind in _ABOUT_THE_REQUEST:
                     self.router.released(provider.name)
                     without.add(provider.name)

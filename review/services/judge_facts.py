@@ -126,8 +126,8 @@ def votes(workspace: Workspace, call: Call) -> Answer:
 def record(workspace: Workspace, call: Call) -> Answer:
     """Write a batch of what was found. Facts that stand already stay as they are.
 
-    Arguments: ways(), run_id, and lists of rows: votes, comparisons, calls, structured, anchor_votes, audits, failures. Rows
-    name the model that served; its judge's name is given here.
+    Arguments: ways(), run_id, and lists of rows: votes, comparisons, calls, structured, anchor_votes, audits, failures.
+    Rows name the model that served; its judge's name is given here.
     """
     asked = known = call.arguments
     with workspace.database.transaction() as cursor:

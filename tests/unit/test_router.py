@@ -71,6 +71,14 @@ def test_success_in_between_forgets_failures_and_a_wrong_key_opens_at_once() -> 
     assert router.state()["cheap"] == "closed"
     router.failed("cheap", for_good=True)
     assert router.state()["cheap"] == "open"
+    assert not router.hopeless()
+    for name_ in ("middle", "dear"):
+        router.failed(name_, for_good=True)
+    assert router.hopeless()
+    assert not router.healthy()
+    router.succeeded("dear")
+    assert router.healthy()
+    assert not router.hopeless()
 
 
 def test_a_probe_that_says_nothing_leaves_room_for_the_next() -> None:

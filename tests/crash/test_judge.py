@@ -1,0 +1,109 @@
+"""`review judge` from the command line: killed at any moment it goes on and pays for no answer twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from review import settings
+from review.services import ingest
+from review.services.workspace import open_workspace
+from tests.conftest import NOW
+from tests.faults import FaultServer
+from tests.judging import called, opinion, pair
+from tests.waiting import until
+
+PAIRS = 15
+CONCURRENCY = 2
+
+
+def prepare(folder: Path, server: FaultServer, **more: Any) -> tuple[Path, dict[str, str]]:
+    """A database with pairs, and the environment of a command that judges them."""
+    db = folder / "review.duckdb"
+    workspace = open_workspace(settings.load(db))
+    file = folder / "pairs.jsonl"
+    rows = [pair(f"p{n:02}") for n in range(PAIRS)] + [pair("tools", called('{"a": 1}'), called('{"a": "1"}'))]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    ingest.import_files(workspace, "pairs", [file], now=NOW)
+    workspace.close()
+    near = {"name": "near", "base_url": server.url, "model": "judge-1", "concurrency": CONCURRENCY, "retries": 1}
+    near["price"] = {"input": 1.0, "output": 5.0}
+    judges = {"providers": [near], "anchors": 0, "cache": {"semantic": False}, **more}
+    config = folder / "config.yaml"
+    config.write_text(yaml.safe_dump({"eval_config": {"judges": judges}}), encoding="utf-8")
+    return db, os.environ | {"REVIEW_CONFIG": str(config), "REVIEW_DB": str(db)}
+
+
+COMMAND = [sys.executable, "-m", "review.cli", "judge", "--all", "--json"]
+
+
+def judge(environ: dict[str, str]) -> dict[str, Any]:
+    done = subprocess.run(COMMAND, env=environ, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def verdicts(db: Path) -> list[tuple[Any, ...]]:
+    workspace = open_workspace(settings.load(db))
+    try:
+        query = "SELECT pair_id, vote, judge, shown_first, winner FROM verdict ORDER BY ALL"
+        return workspace.database.cursor().execute(query).fetchall()
+    finally:
+        workspace.close()
+
+
+def test_killed_twice_it_pays_for_no_answer_twice_and_a_finished_one_costs_nothing(tmp_path: Path) -> None:
+    with FaultServer(answer=opinion, latency=0.02) as server:
+        db, environ = prepare(tmp_path, server)
+        lost = 0
+        for answers in (7, 25):
+            process = subprocess.Popen(COMMAND, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            until(lambda answers=answers: sum(server.good.values()) >= answers, "answers of the judge", every=0.005)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            lost += CONCURRENCY  # at most what was on its way
+        report = judge(environ)
+        asked = sum(server.good.values())
+        wanted = 3 * PAIRS + 2
+        assert report["left"] == 0
+        assert wanted <= asked <= wanted + lost
+        assert report["calls"] < wanted - 20
+        found = verdicts(db)
+        assert [row[4] for row in found] == ["old"] * (3 * PAIRS)
+        assert report["runs"][0]["calls"] == wanted  # every answer that arrived is booked once, in one run
+        assert report["structured"] == {"other_arguments": 1}
+        again = judge(environ)
+        assert (again["calls"], again["judged"], sum(server.good.values())) == (0, 0, asked)
+        assert verdicts(db) == found
+
+
+def test_an_outage_is_an_error_that_says_so_and_a_wrong_sample_too(tmp_path: Path) -> None:
+    with FaultServer(lambda prompt, nth: "401", answer=opinion) as server:
+        _, environ = prepare(tmp_path, server)
+        failed = subprocess.run(COMMAND, env=environ, capture_output=True, text=True)
+        assert failed.returncode == 1
+        assert "judges.providers" in failed.stderr
+        assert "it refuses the key" in failed.stderr
+        assert json.loads(failed.stdout)["reason"] == "no_provider"
+        unknown = [*COMMAND[:4], "--sample", "nowhere"]
+        refused = subprocess.run(unknown, env=environ, capture_output=True, text=True)
+        assert refused.returncode == 1
+        assert "There is no sample 'nowhere'" in refused.stderr
+        assert "Traceback" not in failed.stderr + refused.stderr
+
+
+@pytest.mark.parametrize("limit", [4])
+def test_a_limit_takes_up_so_many_pairs_and_people_read_the_cost(tmp_path: Path, limit: int) -> None:
+    with FaultServer(answer=opinion) as server:
+        _, environ = prepare(tmp_path, server)
+        command = [*COMMAND[:-1], "--limit", str(limit)]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    assert "judged now: 4 verdicts with 12 calls for $" in done.stdout
+    assert "left: 12 pairs (limit)" in done.stdout
