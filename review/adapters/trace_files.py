@@ -11,10 +11,13 @@ import csv
 import gzip
 import io
 import json
+import math
 import re
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -38,31 +41,28 @@ def kind(path: Path) -> str:
     return Path(name).suffix
 
 
-def files_below(paths: Iterable[Path]) -> list[Path]:
-    """The files named, and those below the folders named, in order.
+def files_below(path: Path) -> list[Path]:
+    """The file itself, or those below a folder, in order; what begins with a dot or an underscore is left out.
 
     Raises:
-        BadInput: a name is not there, a file is of another kind, or a folder has no file of a known kind.
+        BadInput: it is not there, is of another kind, or has no file of a known kind.
     """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(
-                each
-                for each in path.rglob("*")
-                if each.name.lower().endswith(SUFFIXES)
-                and each.is_file()
-                and not any(part.startswith((".", "_")) for part in each.relative_to(path).parts)
-            )
-            if not inside:
-                raise BadInput(f"{path}: holds no file of traces. Accepted: {', '.join(SUFFIXES)}.")
-            found += inside
-        elif not path.is_file():
-            raise BadInput(f"{path}: there is no such file or folder.")
-        elif not path.name.lower().endswith(SUFFIXES):
-            raise BadInput(f"{path}: the suffix {path.suffix!r} is not known. Accepted: {', '.join(SUFFIXES)}.")
-        else:
-            found.append(path)
+    known = f"Accepted: {', '.join(SUFFIXES)}."
+    if path.is_file():
+        if not path.name.lower().endswith(SUFFIXES):
+            raise BadInput(f"{path}: the suffix {path.suffix!r} is not known. {known}")
+        return [path]
+    if not path.is_dir():
+        raise BadInput(f"{path}: there is no such file or folder.")
+    found = sorted(
+        each
+        for each in path.rglob("*")
+        if each.name.lower().endswith(SUFFIXES)
+        and each.is_file()
+        and not any(part.startswith((".", "_")) for part in each.relative_to(path).parts)
+    )
+    if not found:
+        raise BadInput(f"{path}: holds no file of traces. {known}")
     return found
 
 
@@ -251,8 +251,14 @@ def _cell(name: str, cell: Any) -> Any:
         return {each: value for each, value in inside.items() if value is not None}
     if isinstance(cell, list):
         return [_cell("", each) for each in cast(list[Any], cell)]
+    if isinstance(cell, datetime | date):
+        return cell.isoformat()
+    if isinstance(cell, Decimal):
+        return float(cell)
+    if isinstance(cell, bytes):
+        return cell.decode("utf-8", errors="replace")
     if not isinstance(cell, str):
-        return cell
+        return None if isinstance(cell, float) and math.isnan(cell) else cell
     cell.encode("utf-8")  # raises where a byte was none of UTF-8
     if cell == "":
         return None

@@ -32,20 +32,20 @@ def import_traces(
     failed = False
     with context.desk() as desk:
         for place in trace_import.places(places):
-            watch = Ticker(place.name)
+            watch = Ticker(place.source)
             try:
                 done = trace_import.import_file(desk, place, options, watch)
                 if skip_invalid:
-                    _show(str(place), done.rejected, done.bad)
+                    _show(place.shown, done.rejected, done.bad)
             except RejectedRecords as error:
                 failed = True
                 watch.end()
                 done = trace_import.Imported(read=error.read, bad=len(error.rejected), rejected=list(error.rejected))
-                _show(str(place), error.rejected, len(error.rejected))
+                _show(place.shown, error.rejected, len(error.rejected))
                 click.echo(f"error: {error}. Correct them, or pass --skip-invalid to write the rest.", err=True)
             watch.end()
-            reports.append(_report(str(place), done))
-            context.say(f"{place}: {_words(done)}")
+            reports.append(_report(place.shown, done))
+            context.say(f"{place.shown}: {_words(done)}")
     total = {name: sum(each[name] for each in reports) for name in ("read", "new", "present", "passed", "rejected")}
     words = ", ".join(f"{count:,} {name}" for name, count in total.items())
     context.print({**total, "files": reports}, [f"traces: {words}"] if len(reports) > 1 else [])

@@ -28,8 +28,11 @@ from review.domain.complaint import clean, explain
 from review.domain.trace import Trace
 from review.domain.types import Output
 from review.errors import BadInput, Rejected, RejectedRecords
+from review.services import strip
 from review.services.desk import Desk
+from review.services.engine import run_stage
 from review.services.ingest import is_deeper, renamed
+from review.store import lake
 from review.store import traces as store
 
 pa: Any = pyarrow  # it carries no types
@@ -87,56 +90,95 @@ class Imported:
 Watch = Callable[[str, int, int, int], None]
 
 
-def places(named: Sequence[str]) -> list[Path]:
-    """The files behind names of files and folders, in order.
+class Place(NamedTuple):
+    """One file to import.
+
+    Attributes:
+        shown: as people named it.
+        source: what its traces say they came from: its name, below a folder with the path in it.
+        file: its path, or its s3:// address.
+    """
+
+    shown: str
+    source: str
+    file: str
+
+
+def places(named: Sequence[str]) -> list[Place]:
+    """The files behind names of files, folders and s3:// addresses, in order.
 
     Raises:
         BadInput: there is no such thing, or it holds no traces.
     """
-    return trace_files.files_below(map(Path, named))
+    found: list[Place] = []
+    for name in named:
+        if lake.is_remote(name):
+            found += [Place(each, each, each) for each in lake.listing(name)]
+        else:
+            root = Path(name)
+            for path in trace_files.files_below(root):
+                inside = path.relative_to(root).as_posix() if root.is_dir() else path.name
+                found.append(Place(str(path), inside, str(path)))
+    return found
 
 
-def import_file(desk: Desk, path: Path, options: Options, watch: Watch) -> Imported:
+def import_file(desk: Desk, place: Place, options: Options, watch: Watch) -> Imported:
     """Import one file.
 
     Raises:
         RejectedRecords: it has bad records and `skip_invalid` is off; nothing was written.
         BadInput: it cannot be read, or is of no known format.
     """
-    source = path.name
-    form = _format(path, options)
+    source = place.source
+    form = _format(place, options)
     if not options.skip_invalid:
-        checked = _check(desk, form, source, _rows(path, options, watch, "checking"))
+        checked = _check(desk, form, source, _rows(place, options, watch, "checking"))
         if checked.bad:
             raise RejectedRecords(source, checked.rejected, checked.read)
         if checked.present + checked.passed.total() == checked.read:
             return checked
-    return _write(desk, form, source, _rows(path, options, watch, "importing"))
+    return _write(desk, form, source, _rows(place, options, watch, "importing"))
 
 
-def _format(path: Path, options: Options) -> Format:
+def _format(place: Place, options: Options) -> Format:
     if options.format != "auto":
         return FORMATS[options.format]
     if options.names:
         return FORMATS["own"]
-    first = list(islice(_read(path, options, _unwatched), _LOOKED_AT))
+    first = list(islice(_read(place, options, _unwatched), _LOOKED_AT))
     documents = [row.document for row in first if row.document is not None]
     if found := recognise(documents):
         return found
     if documents or not first:
         seen = ", ".join(clean(str(name)) for name in list(documents[0])[:12]) if documents else "none"
         known = ", ".join(FORMATS)
-        raise BadInput(f"{path}: is of no known format (keys seen: {seen}). Name it with --format: {known}; or --map.")
-    raise BadInput(f"{path} line {first[0].line}: {first[0].reason}")
+        raise BadInput(
+            f"{place.shown}: is of no known format (keys seen: {seen}). Name it with --format: {known}; or --map."
+        )
+    raise BadInput(f"{place.shown} line {first[0].line}: {first[0].reason}")
 
 
 def _unwatched(_done: int, _total: int) -> None:
     """Nobody watches."""
 
 
-def _read(path: Path, options: Options, progress: Callable[[int, int], None]) -> Iterator[Row]:
-    for row in trace_files.read(path, progress, options.names):
+def _read(place: Place, options: Options, progress: Callable[[int, int], None]) -> Iterator[Row]:
+    remote = lake.is_remote(place.file)
+    if remote or trace_files.kind(Path(place.file)) == ".parquet":
+        rows = _parquet(place.file, progress)
+    else:
+        rows = trace_files.read(Path(place.file), progress, options.names)
+    for row in rows:
         yield row._replace(document=renamed(row.document, options.names)) if row.document is not None else row
+
+
+def _parquet(file: str, progress: Callable[[int, int], None]) -> Iterator[Row]:
+    number, total = 0, lake.count(file)
+    for rows in lake.read(file):
+        for cells in rows:
+            number += 1
+            yield trace_files.from_cells(number, cells)
+        progress(number, total)
 
 
 class Record(NamedTuple):
@@ -156,13 +198,13 @@ class Batch(NamedTuple):
     unknown: Counter[str]
 
 
-def _rows(path: Path, options: Options, watch: Watch, phase: str) -> Iterator[Row]:
+def _rows(place: Place, options: Options, watch: Watch, phase: str) -> Iterator[Row]:
     count = 0
 
     def progress(done: int, total: int) -> None:
         watch(phase, count, done, total)
 
-    for row in _read(path, options, progress):
+    for row in _read(place, options, progress):
         count += 1
         yield row
 
@@ -320,8 +362,10 @@ def _missing(desk: Desk, total: Imported, batches: Iterable[Batch]) -> Iterator[
             yield _table(left)
 
 
-def _stripped(_desk: Desk, tables: Iterator[Any]) -> Iterator[Any]:
-    return tables
+def _stripped(desk: Desk, tables: Iterator[Any]) -> Iterator[Any]:
+    """The tables without personal data, in pieces, on all cores."""
+    settings = strip.settings_at(desk)
+    return tables if settings is None else run_stage(strip.strip_batch, strip.pieces(tables), settings)
 
 
 def _count(total: Imported, batch: Batch) -> None:

@@ -117,12 +117,12 @@ def find(cursor: Cursor, hashed: Mapping[str, str], limit: int) -> list[dict[str
     wanted = {name: hashed.get(name) for name in ("ticket", "customer", "conversation")}
     rows = cursor.execute(
         f"""
-        SELECT trace_id, task, source, {_TIME} AS at,
+        SELECT trace_id, task, source, {_TIME} AS moment,
                (SELECT list(pair_id ORDER BY pair_id) FROM pair_origin WHERE pair_origin.trace_id = trace.trace_id)
         FROM trace
         WHERE ($ticket IS NULL OR ticket = $ticket) AND ($customer IS NULL OR customer = $customer)
           AND ($conversation IS NULL OR conversation = $conversation)
-        ORDER BY at DESC, trace_id LIMIT $limit
+        ORDER BY moment DESC, trace_id LIMIT $limit
         """,  # noqa: S608 (our own expression)
         {**wanted, "limit": limit},
     ).fetchall()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from review.adapters.trace_formats import own
+from review.adapters.trace_formats import langfuse, litellm, openai, otel, own
 from review.adapters.trace_formats.common import Document, Found, Passed, Refused, Result
 
 __all__ = ["FORMATS", "Document", "Format", "Found", "Passed", "Refused", "Result", "recognise"]
@@ -20,7 +20,10 @@ class Format(NamedTuple):
 
 
 # In the order in which they are tried: the plainest last, because it fits most.
-FORMATS: dict[str, Format] = {module.NAME: Format(module.NAME, module.matches, module.convert) for module in (own,)}
+FORMATS: dict[str, Format] = {
+    module.NAME: Format(module.NAME, module.matches, module.convert)
+    for module in (otel, langfuse, litellm, openai, own)
+}
 
 
 def recognise(documents: Sequence[Document]) -> Format | None:

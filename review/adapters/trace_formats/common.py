@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
 
@@ -133,30 +133,109 @@ def present(values: Mapping[str, Any]) -> Document:
     return {name: value for name, value in values.items() if value is not None and value not in ({}, [])}
 
 
+def message(foreign: Mapping[str, Any]) -> Document:
+    """A message in OpenAI's chat form; it may come in LangChain's or Anthropic's."""
+    role = text(foreign.get("role")) or text(foreign.get("type")) or "user"
+    own = {**foreign, "role": _ROLES.get(role, role)}
+    if "role" not in foreign:
+        own.pop("type", None)
+    blocks = records(foreign.get("content"))
+    calls = [*records(foreign.get("tool_calls")), *(each for each in blocks if each.get("type") == "tool_use")]
+    if calls:
+        own["tool_calls"] = [call(each) for each in calls]
+        if any(each.get("type") == "tool_use" for each in blocks):
+            own["content"] = joined(blocks)
+    content = own.get("content")
+    if content is not None and not isinstance(content, str) and len(blocks) != len(cast("list[Any]", content)):
+        own["content"] = plain(content)
+    return {name: value for name, value in own.items() if value is not None or name == "content"}
+
+
+_ROLES = {"human": "user", "ai": "assistant", "model": "assistant", "AIMessage": "assistant", "HumanMessage": "user"}
+
+
+def messages(found: object) -> list[Document] | None:
+    """A conversation in OpenAI's chat form: a text is one user message. None where it is none."""
+    found = unpacked(found)
+    if isinstance(found, str):
+        return [{"role": "user", "content": found}] if found else None
+    if isinstance(found, dict):
+        one = record(cast(object, found))
+        return [message(one)] if "role" in one and "content" in one else None
+    said = records(found)
+    if not said or len(said) != len(cast("list[Any]", found)):
+        return None
+    return [message(each) for each in said] if all("role" in each or "type" in each for each in said) else None
+
+
+def plain(value: object) -> str:
+    """A text as it is; another value as its JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def joined(content: object) -> str | None:
     """An answer's text: as it is, or the text parts of a list joined by line breaks."""
     if content is None or isinstance(content, str):
         return content
-    parts = [part.get("text") for part in records(content)]
-    texts = [part for part in parts if isinstance(part, str)]
+    texts = [part for each in records(content) if isinstance(part := each.get("text"), str)]
     return "\n".join(texts) if texts else None
 
 
-def output(message: Mapping[str, Any], **fields: Any) -> Document:
+def output(said: Mapping[str, Any], **fields: Any) -> Document:
     """An answer in our form out of an assistant's message and what else is known of it."""
-    calls = [_call(each) for each in records(message.get("tool_calls"))]
-    legacy = record(message.get("function_call"))  # OpenAI's form before tools
+    own = message({"role": "assistant", **said})
+    calls = records(own.get("tool_calls"))
+    legacy = record(own.get("function_call"))  # OpenAI's form before tools
     if legacy and not calls:
-        calls = [{"type": "function", "function": legacy}]
-    content = first(joined(message.get("content")), message.get("refusal") if not calls else None)
+        calls = [call(legacy)]
+    content = joined(own.get("content"))
     if content is None and not calls:
-        content = ""
+        content = text(own.get("refusal")) or ""
     return present({"content": content, "tool_calls": calls, **fields})
 
 
-def _call(call: Document) -> Document:
-    """A tool call without keys that are null."""
-    return {name: value for name, value in call.items() if value is not None}
+def call(foreign: Document) -> Document:
+    """A tool call in OpenAI's form; it may come flat ({name, args, id}), or as Anthropic's tool_use."""
+    if "function" in foreign:
+        return {name: value for name, value in foreign.items() if value is not None}
+    arguments = first(foreign.get("arguments"), foreign.get("args"), foreign.get("input"))
+    # Arguments are JSON text there.
+    said = arguments if isinstance(arguments, str) or arguments is None else json.dumps(arguments, ensure_ascii=False)
+    function = present({"name": foreign.get("name"), "arguments": said})
+    return present({"id": text(foreign.get("id")), "type": "function", "function": function})
+
+
+def answer(response: object, **fields: Any) -> Document | None:
+    """A logged answer of any usual shape: a completion with choices, a message, a list of one, or text."""
+    response = unpacked(response)
+    if isinstance(response, str):
+        return output({"content": response}, **fields)
+    if isinstance(response, list):
+        said = records(cast(object, response))
+        return answer(said[-1], **fields) if said else None
+    whole = record(response)
+    if choices := records(whole.get("choices")):
+        choice = choices[0]
+        said = record(choice.get("message")) or {"content": choice.get("text")}
+        found = {
+            "model": text(whole.get("model")),
+            "confidence": confidence(choice.get("logprobs")),
+            "finish_reason": text(choice.get("finish_reason")),
+            "usage": record(whole.get("usage")),
+        }
+        return output(said, **{**found, **present(fields)})
+    if "content" in whole or whole.get("tool_calls"):
+        known = {
+            "model": text(whole.get("model")),
+            "finish_reason": first(text(whole.get("finish_reason")), text(whole.get("stop_reason"))),
+            "usage": record(whole.get("usage")),
+        }
+        names = ("role", "content", "tool_calls", "function_call", "refusal")
+        return output({name: whole[name] for name in names if name in whole}, **{**known, **present(fields)})
+    for name in ("completion", "text", "output"):
+        if isinstance(whole.get(name), str):
+            return output({"content": whole[name]}, **fields)
+    return None
 
 
 def confidence(logprobs: object) -> float | None:
@@ -209,8 +288,3 @@ def settings(request: Mapping[str, Any], known: frozenset[str]) -> tuple[Documen
     parameters = {name: value for name, value in request.items() if name in PARAMETERS and value is not None}
     rest = {name: value for name, value in request.items() if name not in PARAMETERS | known and value is not None}
     return parameters, rest
-
-
-def only(result: Result) -> Iterator[Result]:
-    """One result as an iterator."""
-    yield result

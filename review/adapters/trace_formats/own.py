@@ -1,6 +1,7 @@
 """Our own format (domain/trace.py): one trace a record; what it does not know goes to metadata.
 
-Without `response`, a last message of the assistant is the logged answer, and what stands before it the input.
+Ids of tickets, customers and conversations are taken out of metadata, also under their usual other names. Without
+`response`, a last message of the assistant is the logged answer, and what stands before it the input.
 """
 
 from __future__ import annotations
@@ -8,7 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import cast
 
-from review.adapters.trace_formats.common import Document, Found, Refused, Result, output, record, settings, split, text
+from review.adapters.trace_formats.common import (
+    Document,
+    Found,
+    Refused,
+    Result,
+    output,
+    record,
+    settings,
+    split,
+    take_people,
+    text,
+)
 
 NAME = "own"
 FIELDS = (
@@ -40,18 +52,24 @@ def convert(document: Document) -> Iterator[Result]:
     parameters = trace.get("parameters")
     if isinstance(parameters, dict):
         trace["parameters"], rest = settings(record(cast(object, parameters)), frozenset())
+        if customer := text(rest.pop("user", None)):
+            trace.setdefault("customer", customer)
         if not trace["parameters"]:
             del trace["parameters"]
         if rest:
             unknown["parameters"] = rest
-    if unknown:
-        metadata = trace.get("metadata", {})
-        if not isinstance(metadata, dict):
-            yield Refused("metadata", "must be an object.")
-            return
-        clashing = next((name for name in unknown if name in metadata and metadata[name] != unknown[name]), None)
-        if clashing is not None:
-            yield Refused(clashing, "stands beside the trace's fields and in its metadata, with different values.")
-            return
-        trace["metadata"] = {**record(cast(object, metadata)), **unknown}
+    metadata = trace.get("metadata", {})
+    if not isinstance(metadata, dict):
+        yield Refused("metadata", "must be an object.")
+        return
+    metadata = dict(record(cast(object, metadata)))
+    for kind, value in take_people(unknown, metadata).items():
+        trace.setdefault(kind, value)
+    if clashing := [name for name in unknown if name in metadata and metadata[name] != unknown[name]]:
+        reason = "stands beside the trace's fields and in its metadata, with different values."
+        yield Refused(clashing[0], reason)
+        return
+    trace["metadata"] = metadata | unknown
+    if not trace["metadata"]:
+        del trace["metadata"]
     yield Found(trace, document, tuple(unknown))
