@@ -9,7 +9,7 @@ from review.services import agreement
 from review.services.agreement import AgreementReport
 from review.services.facts import BothBad, Rules, Unit
 from review.stats.consensus import Inconsistent, Unparsable
-from review.ui import agreement_details, agreement_sections, charts, shell
+from review.ui import agreement_details, agreement_sections, charts, judging_section, shell
 from review.ui.agreement_view import View, remember
 from review.ui.text import line, plain
 
@@ -119,6 +119,7 @@ if not report.judges and not report.labels["counted"]:
     )
     st.stop()
 what_counts(report, explained)
+judging_section.warnings(view)
 questions = {each.judge: tuple(one.dimension for one in (each.preference, *each.dimensions)) for each in report.judges}
 section = st.segmented_control(
     "Look at", SECTIONS, key="agreement_section", label_visibility="collapsed", required=True
@@ -129,6 +130,7 @@ with st.container(border=len(report.judges) < 2 or section != "Judges"):
         agreement_details.reviewer_section(view)
     elif section == "Judges" or not questions:
         agreement_sections.judges(view, report)
+        judging_section.costs(view)
     elif section == "Slices":
         agreement_details.slice_section(view, questions)
     elif section == "Stability":

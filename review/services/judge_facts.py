@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -236,3 +237,25 @@ def _plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in row.items()}
         for row in rows
     ]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What judging cost.
+
+    Attributes:
+        weeks: Newest first: week, verdicts, calls, cost_usd, checks_usd (anchors and audits), saved_usd.
+        runs: Newest first: run_id, started_at, model, reason, verdicts, calls, exact_hits, semantic_hits, cost_usd …
+        semantic: Whether the configured judge's cache answers for near-duplicates, and why not.
+    """
+
+    weeks: list[dict[str, Any]]
+    runs: list[dict[str, Any]]
+    semantic: str
+
+
+def costs(workspace: Workspace) -> Costs:
+    """Costs of the newest weeks and runs."""
+    cursor, known = workspace.database.cursor(), ways(workspace.settings.config)
+    state = semantic_state(workspace, known["recipe"], on=known["semantic"], ceiling=known["ceiling"])
+    return Costs(store.costs_by_week(cursor, 12), store.costs_by_run(cursor, 20), state["why"])

@@ -87,10 +87,11 @@ class VoteRows:
 
 
 def data_version(cursor: duckdb.DuckDBPyConnection) -> str:
-    """A text that changes whenever a pair, a verdict, a structured outcome, a label or a slot is added."""
+    """A text that changes whenever a pair, verdict, structured outcome, anchor's vote, label or slot is added."""
     row = cursor.execute(
         "SELECT (SELECT count(*) FROM pair), (SELECT count(*) FROM verdict), (SELECT count(*) FROM label),"
-        " (SELECT count(*) FROM slot), (SELECT count(*) FROM structured_outcome)"
+        " (SELECT count(*) FROM slot), (SELECT count(*) FROM structured_outcome),"
+        " (SELECT count(*) FROM anchor_vote)"
     ).fetchone()
     return "-".join(str(count) for count in row or ())
 
