@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from review.adapters.chat import anthropic, failures, openai
+from review.adapters.chat.lanes import open_http
 from review.adapters.chat.limits import LONGEST_RETRY_AFTER, Bucket, Budget, Clock, Pause, Sleep, backoff
 from review.adapters.chat.values import FATAL, TRANSIENT, Answer, BadBody, Completion, Refusal, Request
 from review.domain.pipeline import Endpoint, Provider
@@ -304,12 +305,6 @@ class ChatClient:
         where = f"{self.name} at {urlsplit(self.endpoint.base_url).netloc.rpartition('@')[2]}"
         message = f"{where}: {_REMEDIES[refusal.kind]}{names}{f' [{said}]' if said else ''}."
         return (EndpointUnusable if unusable else ModelFailed)(message, refusal.kind, attempts)
-
-
-def open_http(connections: int) -> httpx.AsyncClient:
-    """A client that can be shared. The time for an answer is limited elsewhere, as a whole."""
-    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=30)
-    return httpx.AsyncClient(limits=limits, timeout=httpx.Timeout(None, connect=30.0), follow_redirects=False)
 
 
 def _key(endpoint: Endpoint, name: str, environ: Mapping[str, str]) -> str:
