@@ -89,9 +89,9 @@ def _show_rejected(file: str, rejected: Sequence[Any]) -> None:
 @click.option("-o", "--output", "target", required=True, type=click.Path(path_type=Path), help="FILE, or - for stdout.")
 def export_(context: Context, what: Any, round_id: str | None, target: Path) -> None:
     """Export what can be imported again without loss."""
-    from review.services.export import export
+    from review.services.export import export_through
 
-    with context.workspace() as workspace, progress(f"{what} to {target.name}") as tell:
-        count = export(workspace, what, target, round_id=round_id, progress=tell)
+    with context.desk() as desk, progress(f"{what} to {target.name}") as tell:
+        count = export_through(desk, what, target, round_id=round_id, progress=tell)
     if str(target) != "-":
         context.print({"exported": count, "file": str(target)}, [f"{count} {what} written to {target}"])

@@ -71,6 +71,7 @@ OPERATIONS: dict[str, str] = {
     "import.put": "review.services.upload:put",
     "import.end": "review.services.upload:end",
     "pipeline.draw": "review.services.pipeline_desk:draw",
+    "export.page": "review.services.export:page",
     "rounds.draw": "review.services.operations:draw",
     "rounds.list": "review.services.operations:list_rounds",
     "status.read": "review.services.operations:status",

@@ -30,7 +30,6 @@ from review.store import rounds as rounds_store
 MAX_TEXT = 20_000
 MAX_TICKET = 2_000
 MAX_QUERY = 500
-_BATCH = 200
 
 # What of an output would tell its side, or how it fared.
 _UNSHOWN = dict.fromkeys(("model", "confidence", "correct", "outcomes", "latency_ms", "usage"))
@@ -480,18 +479,16 @@ def _growth(rows: Sequence[tuple[store.EntryRow, Standing]], events: Sequence[Ev
         yield GrowthPoint(day, total["entries"], total["confirmed"], total["erased"])
 
 
-def export_rows(workspace: Workspace) -> Iterator[dict[str, Any]]:
+def export_rows(workspace: Workspace, start: int = 0, count: int | None = None) -> list[dict[str, Any]]:
     """One JSON object an entry, oldest first: how it stands, its snapshot, and everything that happened to it."""
     cursor = workspace.database.cursor()
     events: defaultdict[str, list[Event]] = defaultdict(list)
     for event in store.event_rows(cursor):
         events[event.entry_id].append(event)
-    everything = entries(workspace)[::-1]
-    for start in range(0, len(everything), _BATCH):
-        batch = everything[start : start + _BATCH]
-        rows = [each.seq for each in batch] + [event.seq for each in batch for event in events[each.entry_id]]
-        texts = store.texts(workspace.database, rows)
-        yield from (_export_row(each, events[each.entry_id], texts) for each in batch)
+    batch = entries(workspace)[::-1][start : None if count is None else start + count]
+    rows = [each.seq for each in batch] + [event.seq for each in batch for event in events[each.entry_id]]
+    texts = store.texts(workspace.database, rows)
+    return [_export_row(each, events[each.entry_id], texts) for each in batch]
 
 
 def _export_row(found: Entry, events: Sequence[Event], texts: dict[int, dict[str, Any]]) -> dict[str, Any]:
