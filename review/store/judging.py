@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 import duckdb
+import pyarrow
 
+pa: Any = pyarrow  # it carries no types
 Cursor = duckdb.DuckDBPyConnection
 Row = Mapping[str, Any]
 
@@ -131,22 +134,31 @@ def anchors(cursor: Cursor) -> list[str]:
 
 def choose_anchors(cursor: Cursor, seed: str, wanted: int, now: datetime) -> None:
     """Fill the anchor set up to `wanted` pairs, by a seeded hash; pairs with structured parts cannot be anchors."""
+    missing = wanted - len(anchors(cursor))
+    if missing <= 0:
+        return
     cursor.execute(
         """
-        INSERT INTO anchor
-        SELECT pair_id, (SELECT count(*) FROM anchor) + row_number() OVER (ORDER BY place), $now
-        FROM (
+        WITH first AS (
             SELECT pair_id, sha256($seed || pair_id) AS place FROM pair
             WHERE NOT identical AND pair_id NOT IN (SELECT pair_id FROM anchor)
               AND pair_id NOT IN (SELECT pair_id FROM structured_outcome)
-              AND coalesce(json_array_length(old, '$.tool_calls'), 0) = 0
+            ORDER BY place LIMIT 2000 + $missing
+        ), answer AS MATERIALIZED (  -- or the JSON of all pairs would be read
+            SELECT pair_id, place, old, new FROM pair JOIN first USING (pair_id)
+        )
+        INSERT INTO anchor
+        SELECT pair_id, (SELECT count(*) FROM anchor) + row_number() OVER (ORDER BY place), $now
+        FROM (
+            SELECT pair_id, place FROM answer
+            WHERE coalesce(json_array_length(old, '$.tool_calls'), 0) = 0
               AND coalesce(json_array_length(new, '$.tool_calls'), 0) = 0
               AND NOT regexp_matches(coalesce(old ->> '$.content', ''), '^\\s*(\\{|```)')
               AND NOT regexp_matches(coalesce(new ->> '$.content', ''), '^\\s*(\\{|```)')
-            ORDER BY place LIMIT greatest(0, $wanted - (SELECT count(*) FROM anchor))
+            ORDER BY place LIMIT $missing
         )
         """,
-        {"seed": seed, "wanted": wanted, "now": now},
+        {"seed": seed, "missing": missing, "now": now},
     )
 
 
@@ -178,14 +190,15 @@ def votes_of(cursor: Cursor, recipe: str, pair_ids: Collection[str]) -> list[dic
 
 def judge_name(cursor: Cursor, served: str, way: str) -> str:
     """The name under which verdicts of a model served in a way stand; given once and kept."""
-    row = cursor.execute("SELECT judge FROM judge_name WHERE served = ? AND way = ?", [served, way]).fetchone()
-    if row is not None:
-        return str(row[0])
+    # Results are read to their end: an open one would stop what the transaction does next.
+    given = cursor.execute("SELECT judge FROM judge_name WHERE served = ? AND way = ?", [served, way]).fetchall()
+    if given:
+        return str(given[0][0])
     taken = cursor.execute(
         "SELECT 1 FROM judge_name WHERE judge = $name UNION ALL SELECT 1 FROM verdict WHERE judge = $name LIMIT 1",
         {"name": served},
-    ).fetchone()
-    name = served if taken is None else f"{served} ({way[:8]})"
+    ).fetchall()
+    name = served if not taken else f"{served} ({way[:8]})"
     cursor.execute("INSERT INTO judge_name VALUES (?, ?, ?)", [name, served, way])
     return name
 
@@ -220,14 +233,19 @@ def anchor_votes(cursor: Cursor) -> list[dict[str, Any]]:
 
 
 def judges_and_models(cursor: Cursor) -> list[dict[str, Any]]:
-    """Each judge of ours with the models whose answers it judged, by side."""
+    """Each judge of ours with the models whose answers it judged, by side; out of 500 of its pairs, by a hash."""
     return _records(
         cursor,
         """
-        SELECT c.judge, n.served, side, model, count(*) AS pairs
-        FROM judge_comparison c JOIN judge_name n USING (judge) JOIN (
-            SELECT pair_id, 'old' AS side, old ->> '$.model' AS model FROM pair
-            UNION ALL SELECT pair_id, 'new', new ->> '$.model' FROM pair
+        WITH few AS (
+            SELECT judge, pair_id FROM judge_comparison
+            QUALIFY row_number() OVER (PARTITION BY judge ORDER BY hash(pair_id)) <= 500
+        ), answer AS (
+            SELECT pair_id, old ->> '$.model' AS old, new ->> '$.model' AS new FROM pair SEMI JOIN few USING (pair_id)
+        )
+        SELECT s.judge, n.served, side, model, count(*) AS pairs
+        FROM few s JOIN judge_name n USING (judge) JOIN (
+            SELECT pair_id, 'old' AS side, old AS model FROM answer UNION ALL SELECT pair_id, 'new', new FROM answer
         ) USING (pair_id)
         WHERE model IS NOT NULL GROUP BY ALL ORDER BY ALL
         """,
@@ -302,12 +320,14 @@ def _insert(cursor: Cursor, table: str, rows: Sequence[Row], conflict: str = "")
     if not rows:
         return
     names = list(rows[0])
-    marks = ", ".join("$" + name for name in names)
-    # Names only of ours; values are parameters.
-    cursor.executemany(
-        f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks}) {conflict}",  # noqa: S608
-        [{name: row[name] for name in names} for row in rows],
-    )
+    # One statement for all rows: a row at a time takes milliseconds each on a table of some size.
+    cursor.register("handed_in", pa.table({name: [row[name] for row in rows] for name in names}))
+    try:
+        # Names only of ours.
+        cursor.execute(f"INSERT INTO {table} BY NAME SELECT {', '.join(names)} FROM handed_in {conflict}")  # noqa: S608
+    finally:
+        with suppress(duckdb.TransactionException):  # after an error DuckDB refuses everything until the rollback
+            cursor.unregister("handed_in")
 
 
 def _records(cursor: Cursor, query: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
