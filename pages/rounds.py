@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from review.domain.frame import StratifyBy
 from review.errors import BadInput, NotAllowed
 from review.services import agreement, rounds
 from review.services.rounds import DrawnStratum, DrawSpec, Preview, RoundSummary
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 VIEWS = {"rounds": "Rounds", "draw": "Draw a round", "adjudicate": "Adjudicate"}
 STATE_WORDS = {"open": "open", "finished": "finished", "ended": "ended by a lead"}
-STRATA_WORDS: dict[str, str] = {"task": "by task", "none": "one"}
+STRATA_WORDS: dict[StratifyBy, str] = {"task": "by task", "cluster": "by cluster", "none": "one"}
 LEAKS_SHOWN = 20
 
 session = shell.page("rounds.py")
@@ -163,13 +164,17 @@ def asked_for() -> DrawSpec:
     share = None
     if overlap == 1 and st.checkbox("A second one for a quarter of them", help="Shows how far people agree."):
         share = 0.25
+    clusters = rounds.clusters(workspace)
+    cluster = from_cluster(clusters)
+    kinds: list[StratifyBy] = [each for each in STRATA_WORDS if each != "cluster" or clusters]
     with st.expander("More"):
         by = st.segmented_control(
             "Strata",
-            ["task", "none"],
+            kinds,
             default="task",
             format_func=STRATA_WORDS.__getitem__,
             required=True,
+            help="By cluster: what people want, as the clusters of traffic have it." if clusters else None,
         )
         audit = st.slider("Judged ties, as an audit", 0, 50, 10, 5, format="%d %%", help="A judge's misses hide there.")
         repeat = st.slider("Shown again, unannounced, sides swapped", 0, 30, 5, 5, format="%d %%")
@@ -190,10 +195,27 @@ def asked_for() -> DrawSpec:
         overlap=overlap or 1,
         overlap_share=share,
         repeat=repeat / 100,
-        by="none" if by == "none" else "task",
+        by=next(each for each in kinds if each == by),
         audit=audit / 100,
         name=name.strip() or None if name else None,
         source=source,
+        cluster=cluster,
+    )
+
+
+def from_cluster(clusters: dict[str, str]) -> str | None:
+    """The one cluster to draw from, or None for all; the address may name it."""
+    asked = st.query_params.get("cluster")
+    if asked and asked not in clusters:
+        st.caption("No pair comes from this cluster yet: sample and replay its traces first. Drawn from all pairs.")
+    if not clusters:
+        return None
+    return st.selectbox(
+        "Cluster",
+        list(clusters),
+        index=list(clusters).index(asked) if asked in clusters else None,
+        placeholder="all clusters",
+        format_func=lambda each: line(clusters[each], 60),
     )
 
 
@@ -234,7 +256,7 @@ st.title("Rounds", anchor=False)
 if st.session_state.pop("drawn", False):
     st.session_state["view"] = "rounds"
     st.toast("The round is drawn. Reviewers find it on Label.", icon=":material/check_circle:")
-start = "adjudicate" if st.query_params.get("round") else "rounds"
+start = "adjudicate" if "round" in st.query_params else "draw" if "cluster" in st.query_params else "rounds"
 view = st.segmented_control(
     "View",
     list(VIEWS),

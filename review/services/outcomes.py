@@ -50,7 +50,8 @@ class Evidence:
     Attributes:
         frame: Kinds, tasks and prompts of all pairs.
         rows: The counted labels.
-        weights: Design weight of a row's pair, before it is shared among the pair's labels.
+        weights: How much traffic a row's pair stands for, before it is shared among the pair's labels: its design
+            weight in the rounds times the traces it stands for in the samples.
         known: Known difference of each pair, 0 where `has_known` is false; shape (pairs,).
         has_known: Shape (pairs,).
         predicted: The judge's view of each pair's difference, shape (pairs,); None without a judge.
@@ -87,14 +88,31 @@ def gather(workspace: Workspace, round_id: str | None) -> Evidence:
     known[known_rows], has_known[known_rows] = differences, True
     has_known &= frame.inside
     weights, assumption = frame.label_weights(rows.pair)
+    weights = weights * frame.traffic[rows.pair]
     judge, predicted = _judge(facts if round_id is None else load_facts(workspace, None), frame, config.contract)
     notes = [assumption] if assumption else []
     if rows.simulated:
         notes.append(f"{rows.simulated:,} of the labels are simulated by the demo.")
+    notes += _origin(frame)
     parts = [rows.pair, rows.error_old, rows.error_new, rows.categories_old, rows.categories_new, known, has_known]
-    parts += [frame.stratum, frame.task] + ([] if predicted is None else [predicted])
+    parts += [frame.stratum, frame.task, frame.traffic] + ([] if predicted is None else [predicted])
     digest = hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()
     return Evidence(frame, rows, weights, known, has_known, predicted, judge, tuple(notes), digest)
+
+
+def _origin(frame: Population) -> list[str]:
+    """What pairs from samples and from synthetic traces mean for a claim about traffic."""
+    notes: list[str] = []
+    made, pairs = int((frame.inside & frame.synthetic).sum()), int(frame.inside.sum())
+    if made:
+        notes.append(f"{made:,} of {pairs:,} pairs come from synthetic traces; they stand for no real traffic.")
+    drawn = frame.inside & frame.sampled
+    if drawn.any():
+        least, most = float(frame.traffic[drawn].min()), float(frame.traffic[drawn].max())
+        count = int(drawn.sum())
+        text = f"{count:,} pairs come from samples of traffic: each stands for {least:,.1f} to {most:,.1f} traces"
+        notes.append(text + (f", the {pairs - count:,} others for themselves." if pairs > count else "."))
+    return notes
 
 
 def _inside(rows: OutcomeRows, inside: Bools) -> OutcomeRows:
@@ -144,12 +162,12 @@ def _predicted(facts: Facts, judge: int) -> tuple[Floats, Bools]:
 class Scope:
     """All traffic, or one task's: rows that speak for it and its strata.
 
-    A stratum is a task's disagreements, all judged ties, or a task's pairs with known correctness.
+    A stratum is a task's disagreements, all judged ties, or a task's pairs with known correctness. `pairs` counts them.
     """
 
     sample: Sample
     rows: Bools
-    sizes: Floats
+    pairs: Floats
     shares: TrafficShares
 
 
@@ -175,19 +193,21 @@ def scope_of(evidence: Evidence, pairs: Ints, known: Bools, task: int | None) ->
     inside = frame.inside if task is None else frame.inside & (frame.task == task)
     size = 2 * tasks + 1
     counted = inside & (code >= 0)
-    sizes = np.bincount(code[counted], minlength=size).astype(np.float64)
+    sizes = np.bincount(code[counted], frame.traffic[counted], size).astype(np.float64)
+    numbers = np.bincount(code[counted], minlength=size).astype(np.float64)
     reachable = np.bincount(code[counted], (frame.pi[counted] > 0) * 1.0, size) > 0
     families = np.concatenate([np.zeros(tasks), [1], np.full(tasks, 2)]).astype(np.int64)
     # A label on a pair with known correctness says nothing further about its correctness.
     speaks = (code[pairs] >= 0) & (sizes[np.maximum(code[pairs], 0)] > 0)
     speaks &= known | (families[np.maximum(code[pairs], 0)] < 2)
-    total = float(inside.sum())
-    identical = total - float(counted.sum())
+    total = float(frame.traffic[inside].sum())
+    identical = max(0.0, total - float(sizes.sum()))
     sample = pool(code[pairs][speaks], sizes, families, reachable, identical)
     if sample is None:
         return None
     kinds = [identical, sizes[tasks], sizes[:tasks].sum(), sizes[tasks + 1 :].sum()]
-    return Scope(sample, speaks, sizes, TrafficShares(*(float(each) / total for each in kinds), pairs=int(total)))
+    shares = TrafficShares(*(float(each) / total for each in kinds), pairs=int(inside.sum()))
+    return Scope(sample, speaks, numbers, shares)
 
 
 def shared(weights: Floats, pairs: Ints) -> Floats:
@@ -216,7 +236,7 @@ def estimate(
 def widened(found: Result, unlabelled: float, scope: Scope, step: int) -> Result:
     if isinstance(found, NotEstimable) or unlabelled <= 1e-12:
         return found
-    left = int(scope.sizes[scope.sample.joined < 0].sum())
+    left = int(scope.pairs[scope.sample.joined < 0].sum())
     return replace(
         found,
         low=found.low - step * unlabelled,
@@ -237,10 +257,10 @@ def shares_without_labels(evidence: Evidence, task: int | None) -> TrafficShares
     """The shares of a scope that has no labels at all."""
     frame, code, tasks = evidence.frame, strata_of(evidence), len(evidence.frame.tasks)
     inside = frame.inside if task is None else frame.inside & (frame.task == task)
-    count = int(inside.sum())
-    code = code[inside]
-    kinds = [(code < 0).sum(), (code == tasks).sum(), ((code >= 0) & (code < tasks)).sum(), (code > tasks).sum()]
-    return TrafficShares(*(float(each) / max(1, count) for each in kinds), pairs=count)
+    code, traffic = code[inside], frame.traffic[inside]
+    parts = [code < 0, code == tasks, (code >= 0) & (code < tasks), code > tasks]
+    total = max(float(traffic.sum()), 1e-300)
+    return TrafficShares(*(float(traffic[part].sum()) / total for part in parts), pairs=int(inside.sum()))
 
 
 def without_known(evidence: Evidence) -> Evidence:

@@ -97,7 +97,8 @@ def _tolerance(evidence: Evidence, contract: Contract, alpha: float) -> tuple[Ta
     known = np.concatenate([np.zeros(int(clear.sum()), np.bool_), np.ones(len(given), np.bool_)])
     by_people = (rows.error_new[clear] == NONE).astype(np.float64) - (rows.error_old[clear] == NONE)
     values = np.concatenate([by_people, evidence.known[given].astype(np.float64)])
-    weights = np.concatenate([shared(evidence.weights[clear], rows.pair[clear]), np.ones(len(given))])
+    labelled = shared(evidence.weights[clear], rows.pair[clear])
+    weights = np.concatenate([labelled, evidence.frame.traffic[given]])
     claims = [_Claim(evidence, pairs, known, values, weights, task, excluded) for task in (None, *tasks_in(evidence))]
     ps = [claim.p(contract.tolerance_for(claim.name), alpha) for claim in claims]
     adjusted = ps[:1] + holm(ps[1:])
@@ -160,6 +161,7 @@ class _Claim:
             rng=np.random.default_rng(SEED),
             sizes=shares,
             weights=self.weights[rows],
+            traffic=frame.traffic[members],
             known_size=1 - float(shares.sum()),
             bounds=(-1.0, 1.0),
             level=level,

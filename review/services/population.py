@@ -43,6 +43,10 @@ class Population:
             rounds in whose frame it stands; 0 where none could draw it.
         labelled_pi: How likely at least one of those rounds draws the pair and gets a label for it. A round whose
             labels are still coming in counts as far as they have come, a stratum at a time.
+        traffic: How many traces of traffic the pair stands for: 1, or where it came from a sample 1 / (how likely the
+            sample and the replay made a pair of its trace).
+        sampled: The pair came from a sample.
+        synthetic: The pair came from a synthetic trace.
         drawn: One of those rounds drew the pair.
         designed: The pair has a label of a round that drew it. Labels without such a round have no probability.
         tasks: Tasks of all pairs; None for pairs without one.
@@ -60,6 +64,9 @@ class Population:
     stratum: Ints
     pi: Floats
     labelled_pi: Floats
+    traffic: Floats
+    sampled: Bools
+    synthetic: Bools
     drawn: Bools
     designed: Bools
     tasks: tuple[str | None, ...]
@@ -138,6 +145,9 @@ def population(workspace: Workspace, round_id: str | None) -> Population:
         stratum=stratum,
         pi=pi,
         labelled_pi=labelled_pi,
+        traffic=pairs.traffic,
+        sampled=pairs.sampled,
+        synthetic=pairs.synthetic,
         drawn=drawn,
         designed=designed,
         tasks=pairs.tasks,
@@ -153,14 +163,15 @@ def _probabilities(frame: Frame) -> tuple[Floats, Floats]:
     never = np.ones(len(pairs.kind))
     for index, each in enumerate(frame.rounds):
         window = _window(pairs, each)
-        table = np.zeros((2, len(KINDS), max(1, len(pairs.tasks))))
+        parts, names = (pairs.cluster, pairs.clusters) if each.by == "cluster" else (pairs.task, pairs.tasks)
+        table = np.zeros((2, len(KINDS), max(1, len(names))))
         for stratum in strata:
             if stratum.round_id == each.round_id:
                 chance = stratum.drawn / stratum.frame
-                cells = KINDS.index(stratum.kind), _tasks_of(stratum, each, pairs.tasks)
+                cells = KINDS.index(stratum.kind), _parts_of(stratum, each, names)
                 table[0][cells] = chance
                 table[1][cells] = chance * answered[stratum.row]
-        expected, labelled = np.where(window, table[:, pairs.kind, pairs.task], 0.0)
+        expected, labelled = np.where(window, table[:, pairs.kind, parts], 0.0)
         # What was drawn keeps the probability that was stored; verdicts may have moved the pair since.
         mine = slots.round == index
         expected[slots.pair[mine]] = slots.pi[mine]
@@ -178,18 +189,20 @@ def _answered(strata: list[DrawnStratum], slots: SlotColumns) -> Floats:
     return labelled / np.maximum(drawn, 1)
 
 
-def _tasks_of(stratum: DrawnStratum, drawn: DrawnRound, tasks: tuple[str | None, ...]) -> Ints:
-    """The tasks a stratum covers; those of judged ties, and of a round that was not stratified by task, are all."""
-    if stratum.kind != "disagreement" or not drawn.by_task:
-        return np.arange(len(tasks))
-    return np.array([tasks.index(task) for task in stratum.tasks if task in tasks], dtype=np.int64)
+def _parts_of(stratum: DrawnStratum, drawn: DrawnRound, names: tuple[str | None, ...]) -> Ints:
+    """The tasks or clusters a stratum covers; those of judged ties, and of a round that parted nothing, are all."""
+    if stratum.kind != "disagreement" or drawn.by == "none":
+        return np.arange(len(names))
+    return np.array([names.index(part) for part in stratum.tasks if part in names], dtype=np.int64)
 
 
 def _window(pairs: PairColumns, drawn: DrawnRound) -> Bools:
-    """The pairs that a round could draw from, by source and time."""
+    """The pairs that a round could draw from, by source, time and cluster."""
     inside = (pairs.kind >= 0) & (pairs.imported <= drawn.until)
     if drawn.source is not None:
         inside &= pairs.source == (pairs.sources.index(drawn.source) if drawn.source in pairs.sources else -2)
+    if drawn.cluster is not None:
+        inside &= pairs.cluster == (pairs.clusters.index(drawn.cluster) if drawn.cluster in pairs.clusters else -2)
     if drawn.imported_from is not None:
         inside &= pairs.imported >= drawn.imported_from
     if drawn.imported_to is not None:

@@ -33,12 +33,13 @@ class DrawSpec:
         overlap: different reviewers a pair.
         overlap_share: give only this share (random) a second reviewer, 0–1.
         repeat: share of a reviewer's pairs that comes back, sides swapped, 0–1.
-        by: strata of the disagreements.
+        by: strata of the disagreements; by cluster means that of the trace a pair came from.
         audit: share of the round drawn from the judged ties, 0–1.
         name: for people.
         source: draw only from pairs imported from here.
         imported_from: earliest import, inclusive.
         imported_to: latest import, exclusive.
+        cluster: draw only from pairs whose trace is in this cluster.
     """
 
     size: int
@@ -52,6 +53,7 @@ class DrawSpec:
     source: str | None = None
     imported_from: datetime | None = None
     imported_to: datetime | None = None
+    cluster: str | None = None
 
 
 @dataclass(frozen=True)
@@ -242,6 +244,7 @@ def draw(workspace: Workspace, spec: DrawSpec, actor: str, now: datetime) -> Dra
             notes=plan.notes,
             drawn_by=actor,
             drawn_at=now,
+            cluster=spec.cluster,
         )
         store.insert_round(cursor, row, strata, plan.slots)
         return row.round_id
@@ -255,6 +258,11 @@ def draw(workspace: Workspace, spec: DrawSpec, actor: str, now: datetime) -> Dra
 def sources(workspace: Workspace) -> list[str]:
     """The sources a draw can be restricted to."""
     return store.sources(workspace.database)
+
+
+def clusters(workspace: Workspace) -> dict[str, str]:
+    """The clusters a draw can be restricted to, by id, with names that tell them apart."""
+    return frames.distinct(store.clusters(workspace.database))
 
 
 def list_rounds(workspace: Workspace) -> list[RoundSummary]:
@@ -349,9 +357,9 @@ def _has_open(workspace: Workspace, cursor: store.Cursor, round_id: str, reviewe
 
 def _plan(workspace: Workspace, spec: DrawSpec) -> _Plan:
     _check(spec)
-    whole = store.read_frame(workspace.database, spec.source, spec.imported_from, spec.imported_to)
+    whole = store.read_frame(workspace.database, spec.source, spec.imported_from, spec.imported_to, spec.cluster)
     counts = Counts(whole.count("identical"), whole.count("judged_tie"), whole.count("disagreement"))
-    strata = frames.strata(whole.groups, spec.by)
+    strata = frames.strata(whole.groups, spec.by, whole.names)
     ties = [stratum for stratum in strata if stratum.kind == "judged_tie"] if spec.audit > 0 else []
     disagreements = [stratum for stratum in strata if stratum.kind == "disagreement"]
     frame = sum(len(stratum.pair_ids) for stratum in [*disagreements, *ties])
@@ -368,7 +376,11 @@ def _plan(workspace: Workspace, spec: DrawSpec) -> _Plan:
         audited > 0
     )
     notes += merged + _audit_note(spec, audited, size)
-    return _Plan(counts, whole.hash, chosen, drawn, _slots(spec, chosen, drawn), tuple(notes))
+    slots = _slots(spec, chosen, drawn)
+    synthetic = store.synthetic_pairs(workspace.database.cursor(), [slot.pair_id for slot in slots])
+    if synthetic:
+        notes.append(f"{synthetic:,} of the {len(slots):,} pairs come from synthetic traces, not from real traffic.")
+    return _Plan(counts, whole.hash, chosen, drawn, slots, tuple(notes))
 
 
 def _check(spec: DrawSpec) -> None:
@@ -389,6 +401,8 @@ def _check(spec: DrawSpec) -> None:
 
 def _nothing(spec: DrawSpec, counts: Counts) -> str:
     if counts.total == 0:
+        if spec.cluster:
+            return "There are no pairs of this cluster to draw from. Sample and replay its traces first."
         place = " of this source and time" if spec.source or spec.imported_from or spec.imported_to else ""
         return f"There are no pairs{place} to draw from. Import some first: `review import pairs FILE`."
     return (

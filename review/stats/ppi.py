@@ -103,6 +103,7 @@ def stratified_ppi(
     rng: np.random.Generator,
     sizes: Floats | None = None,
     weights: Floats | None = None,
+    traffic: Floats | None = None,
     known_size: float = 0.0,
     known_value: float = 0.0,
     bounds: tuple[float, float] = (0.0, 1.0),
@@ -127,6 +128,8 @@ def stratified_ppi(
         rng: Splits the prompts into folds.
         sizes: How much traffic each stratum stands for, shape (strata,); by default its pairs in the frame.
         weights: Design weight of each labelled row within its stratum, shape (n,), such as 1 / (pi x labels).
+        traffic: How much each pair of the frame stands for within its stratum, above 0, shape (N,), such as 1 / pi of
+            the sample that its trace came from; by default all count alike.
         known_size: Traffic beyond the strata whose value is known, such as identical outputs.
         known_value: That value, such as 0 for the difference of identical outputs.
         bounds: (0, 1) for a rate, (-1, 1) for a difference new minus old.
@@ -147,19 +150,22 @@ def stratified_ppi(
     if missing:
         return NotEstimable(f"the judge has no verdict on {missing} of {len(predicted)} pairs of the frame")
     weight = np.ones(n) if weights is None else weights
-    traffic = np.bincount(strata).astype(np.float64) if sizes is None else np.asarray(sizes, dtype=np.float64)
-    _check(values, labelled, predicted, clusters, strata, weight, traffic, known_size, bounds)
-    empty = int(np.count_nonzero((np.bincount(strata[labelled], minlength=len(traffic)) == 0) & (traffic > 0)))
+    part = np.ones(len(predicted)) if traffic is None else traffic
+    held = np.bincount(strata, part).astype(np.float64) if sizes is None else np.asarray(sizes, dtype=np.float64)
+    _check(values, labelled, predicted, clusters, strata, weight, held, known_size, bounds)
+    if len(part) != len(predicted) or not np.all(part > 0):
+        raise ValueError("each pair of the frame stands for some traffic, above 0")
+    empty = int(np.count_nonzero((np.bincount(strata[labelled], minlength=len(held)) == 0) & (held > 0)))
     if empty:
-        return NotEstimable(f"{empty} of {len(traffic)} strata have no labels; draw pairs there, or merge strata")
+        return NotEstimable(f"{empty} of {len(held)} strata have no labels; draw pairs there, or merge strata")
     prompts = compact(clusters)
     count = len(np.unique(prompts[labelled]))
     if count < 2:
         return NotEstimable("there is only one labelled prompt, and an interval needs at least two")
-    drawn = _drawn(values, labelled, predicted, prompts, strata, weight, traffic)
+    drawn = _drawn(values, labelled, predicted, prompts, strata, weight, held)
     lams = _cross_fitted(drawn, rng)
-    lam, value, low, high = _limits(lams, drawn, predicted, prompts, strata, bounds, finite, count, level)
-    reach = float(traffic.sum()) / (float(traffic.sum()) + known_size)
+    lam, value, low, high = _limits(lams, drawn, predicted, prompts, strata, part, bounds, finite, count, level)
+    reach = float(held.sum()) / (float(held.sum()) + known_size)
     constant = (1 - reach) * known_value
     value, low, high = (constant + reach * min(bounds[1], max(bounds[0], found)) for found in (value, low, high))
     method = "labels corrected by verdicts (PPI++, stratified), score interval at the effective sample size, by prompt"
@@ -174,6 +180,7 @@ def _limits(
     predicted: Floats,
     prompts: Ints,
     strata: Ints,
+    part: Floats,
     bounds: tuple[float, float],
     finite: bool,
     count: int,
@@ -181,9 +188,10 @@ def _limits(
 ) -> tuple[float, float, float, float]:
     """The mean lam, the value within the strata, and its limits, when the rows use these lams."""
     used = np.bincount(drawn.strata, drawn.pull * lams, len(drawn.shares))  # W_h times the mean lam of the stratum
-    centres = np.bincount(strata, predicted, len(used)) / np.maximum(drawn.sizes, 1)
+    total = np.maximum(np.bincount(strata, part, len(used)), 1e-300)
+    centres = np.bincount(strata, part * predicted, len(used)) / total
     rest = drawn.values - lams * drawn.predicted
-    moved = used[strata] * (predicted - centres[strata]) / drawn.sizes[strata]
+    moved = used[strata] * (predicted - centres[strata]) * part / total[strata]
     frame = np.bincount(prompts, moved).astype(np.float64)
     below, above = _halves(drawn, rest, lams, frame, bounds, finite, count, level)
     value = float(drawn.pull @ rest) + float(used @ centres)

@@ -48,11 +48,12 @@ class RoundRow:
     notes: tuple[str, ...]
     drawn_by: str
     drawn_at: datetime
+    cluster: str | None = None
 
 
 @dataclass(frozen=True)
 class StratumRow:
-    """One stratum of a round's frame; π = drawn / frame."""
+    """One stratum of a round's frame; π = drawn / frame. `tasks` are ids of clusters where the round is by cluster."""
 
     stratum: str
     kind: str
@@ -102,42 +103,75 @@ def write(database: Database, work: Callable[[Cursor], T], *, changes: Collectio
 
 
 def read_frame(
-    database: Database, source: str | None, imported_from: datetime | None, imported_to: datetime | None
+    database: Database,
+    source: str | None,
+    imported_from: datetime | None,
+    imported_to: datetime | None,
+    cluster: str | None = None,
 ) -> Frame:
-    """Every pair of the chosen source and time; the rules are domain.frame.kind_of and domain.frame.frame_hash."""
-    rows = (
-        database.cursor()
-        .execute(
-            """
+    """Every pair of the chosen source, time and cluster.
+
+    The rules are domain.frame.kind_of and domain.frame.frame_hash. The cluster is that of the trace a pair came from.
+    """
+    cursor = database.cursor()
+    rows = cursor.execute(
+        """
         WITH judged AS (
             SELECT pair_id, bool_and(winner IS NOT DISTINCT FROM 'tie') AS all_tie FROM verdict GROUP BY pair_id
         ), frame AS MATERIALIZED (
-            SELECT p.pair_id, p.task,
+            SELECT p.pair_id, p.task, a.cluster_id AS cluster,
                    CASE WHEN p.identical THEN 'identical'
                         WHEN NOT coalesce(s.differs, p.structured_differs) AND coalesce(j.all_tie, s.settled, false)
                         THEN 'judged_tie'
                         ELSE 'disagreement' END AS kind
             FROM pair p LEFT JOIN judged j USING (pair_id) LEFT JOIN structured s USING (pair_id)
-            WHERE ($source IS NULL OR p.source = $source)
+                 LEFT JOIN pair_origin o USING (pair_id) LEFT JOIN assignment a USING (trace_id)
+            WHERE ($cluster IS NULL OR a.cluster_id = $cluster)
+              AND ($source IS NULL OR p.source = $source)
               AND ($from IS NULL OR p.imported_at >= $from)
               AND ($to IS NULL OR p.imported_at < $to)
         ), lines AS (
-            SELECT pair_id || chr(31) || coalesce(task, '') || chr(31) || kind AS line FROM frame
+            SELECT pair_id || chr(31) || coalesce(task, '') || chr(31) || kind
+                   || coalesce(chr(31) || cluster, '') AS line
+            FROM frame
         )
-        SELECT kind, task, list(pair_id ORDER BY pair_id),
+        SELECT kind, task, list(pair_id ORDER BY pair_id), cluster,
                (SELECT sha256(string_agg(line, chr(10) ORDER BY line)) FROM lines)
-        FROM frame GROUP BY kind, task
+        FROM frame GROUP BY kind, task, cluster
         """,
-            {"source": source, "from": imported_from, "to": imported_to},
-        )
-        .fetchall()
-    )
-    return Frame([FrameGroup(*row[:3]) for row in rows], rows[0][3] if rows else frame_hash(()))
+        {"source": source, "from": imported_from, "to": imported_to, "cluster": cluster},
+    ).fetchall()
+    names = dict(cursor.execute("SELECT cluster_id, name FROM cluster").fetchall())
+    return Frame([FrameGroup(*row[:4]) for row in rows], rows[0][4] if rows else frame_hash(()), names)
 
 
 def sources(database: Database) -> list[str]:
     """The sources that pairs came from, alphabetical."""
     return [row[0] for row in database.cursor().execute("SELECT DISTINCT source FROM pair ORDER BY 1").fetchall()]
+
+
+def clusters(database: Database) -> dict[str, str]:
+    """The clusters that pairs can be drawn from, by id, with their names; `noise` where a trace is near none."""
+    rows = database.cursor().execute(
+        """
+        SELECT DISTINCT a.cluster_id, coalesce(c.name, a.cluster_id) AS name
+        FROM pair_origin o JOIN assignment a USING (trace_id) LEFT JOIN cluster c USING (cluster_id) ORDER BY name
+        """
+    )
+    return dict(rows.fetchall())
+
+
+def synthetic_pairs(cursor: Cursor, pair_ids: Sequence[str] | None = None) -> int:
+    """How many pairs (of the named ones) came from synthetic traces."""
+    row = cursor.execute(
+        """
+        SELECT count(*) FROM pair_origin o JOIN trace t USING (trace_id)
+        WHERE t.synthetic AND ($ids IS NULL OR o.pair_id IN (SELECT unnest($ids::VARCHAR[])))
+        """,
+        {"ids": None if pair_ids is None else list(pair_ids)},
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def read_pairs(cursor: Cursor, pair_ids: Sequence[str]) -> dict[str, Pair]:
@@ -196,7 +230,8 @@ def insert_round(cursor: Cursor, row: RoundRow, strata: Sequence[StratumRow], sl
 
 _ROUND = """
     SELECT round_id, number, name, seed, size, overlap, overlap_share, repeat_share, stratified_by, audit, source,
-           imported_from, imported_to, frame_hash, identical, judged_tie, disagreement, notes, drawn_by, drawn_at
+           imported_from, imported_to, frame_hash, identical, judged_tie, disagreement, notes, drawn_by, drawn_at,
+           cluster
     FROM round
 """
 
