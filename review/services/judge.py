@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -19,9 +18,8 @@ import numpy as np
 
 from review.adapters.cache import Cache
 from review.domain.judge_prompt import read_preference, read_same_arguments
-from review.domain.pipeline import Judges, Provider
 from review.domain.types import Pair, Side
-from review.errors import BadSettings, BudgetSpent
+from review.errors import BudgetSpent
 from review.services.compare import compare_stage
 from review.services.desk import Desk
 from review.services.engine import run_stage
@@ -34,6 +32,7 @@ from review.services.judge_calls import (
     Judging,
     NotJudged,
     Reply,
+    open_clients,
 )
 from review.services.judge_facts import EXACT, MOST_ORIGINALS, verdict_word, ways
 from review.services.near_duplicates import Originals, Parts, Vectors, parts, split
@@ -48,8 +47,6 @@ _CALL = (
 PAGE = 200
 # Finished pairs between two batches handed in, and seconds.
 _BATCH, _SECONDS = 50, 2.0
-# Attempts at one provider where another can take over.
-_RETRIES_WITH_FALLBACK = 1
 
 
 @dataclass(frozen=True)
@@ -200,7 +197,7 @@ class _Run:
         cache = Cache(settings.cache_file)
         try:
             async with AsyncExitStack() as stack:
-                asked = clients or await _open(stack, self.judges, begun["spent_usd"])
+                asked = clients or await open_clients(stack, self.judges, begun["spent_usd"])
                 judging = Judging(settings, asked, cache)
                 await self._load_originals(cache)
                 await self._anchors(judging, begun["anchors_judged"])
@@ -565,31 +562,6 @@ def _word(rows: Iterable[Row]) -> str:
 def _share(pair_id: str) -> float:
     """A number in [0, 1) as good as random, always the same for a pair."""
     return int.from_bytes(hashlib.sha256(f"audit {pair_id}".encode()).digest()[:6]) / 2**48
-
-
-async def _open(stack: AsyncExitStack, judges: Judges, spent_usd: float) -> dict[str, Client]:
-    """A client for each provider, all with the run's budget; where another can take over, none tries for long.
-
-    Raises:
-        BadSettings: a provider's key is not in the environment.
-    """
-    from review.adapters.chat import Budget, ChatClient
-
-    budget = Budget(judges.budget_usd)
-    budget.spent = spent_usd
-    found: dict[str, Client] = {}
-    for provider in judges.providers:
-        retries = provider.retries if len(judges.providers) == 1 else min(provider.retries, _RETRIES_WITH_FALLBACK)
-        client = ChatClient(provider.model_copy(update={"retries": retries}), _key(provider), budget=budget)
-        found[provider.name] = await stack.enter_async_context(client)
-    return found
-
-
-def _key(provider: Provider) -> str | None:
-    name = provider.api_key_env
-    if name is not None and not os.environ.get(name):
-        raise BadSettings(f"judges.providers: {name}, the key of {provider.name}, is not set. Set it and run again.")
-    return os.environ[name] if name else None
 
 
 def _run_to_the_end(work: Coroutine[Any, Any, None]) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +27,7 @@ from review.domain.judge_prompt import REPLY_TOKENS, Ask
 from review.domain.pipeline import Judges, Provider
 from review.domain.rubric import Rubric
 from review.domain.types import Pair, Side
-from review.errors import BudgetSpent, EndpointUnusable, ModelFailed, ReviewError
+from review.errors import BadSettings, BudgetSpent, EndpointUnusable, ModelFailed, ReviewError
 
 pa: Any = pyarrow  # it carries no types
 Purpose = Literal["vote", "arguments", "anchor", "audit"]
@@ -33,6 +35,8 @@ Purpose = Literal["vote", "arguments", "anchor", "audit"]
 KIND = "judge"
 # A vote is asked for again when the gateway answered it with another model than the rest; so often at most.
 GENERATIONS = 4
+# Attempts at one provider where another can take over.
+_RETRIES_WITH_FALLBACK = 1
 # Times that one pair may fail at one provider.
 TRIES = 2
 # Seconds that a pair waits for providers that are left alone, before the run gives up.
@@ -379,3 +383,79 @@ def _target(known: Sequence[Sequence[Reply]]) -> str | None:
         for each in replies:
             newest[each.served] = max(newest.get(each.served, ""), each.called_at)
     return max(count, key=lambda served: (count[served], newest[served]), default=None)
+
+
+async def open_clients(stack: AsyncExitStack, judges: Judges, spent_usd: float) -> dict[str, Client]:
+    """A client for each provider, all with the run's budget; where another can take over, none tries for long.
+
+    Raises:
+        BadSettings: a provider's key is not in the environment.
+    """
+    from review.adapters.chat import Budget, ChatClient
+
+    budget = Budget(judges.budget_usd)
+    budget.spent = spent_usd
+    found: dict[str, Client] = {}
+    for provider in judges.providers:
+        retries = provider.retries if len(judges.providers) == 1 else min(provider.retries, _RETRIES_WITH_FALLBACK)
+        client = ChatClient(provider.model_copy(update={"retries": retries}), _key(provider), budget=budget)
+        found[provider.name] = await stack.enter_async_context(client)
+    return found
+
+
+def _key(provider: Provider) -> str | None:
+    name = provider.api_key_env
+    if name is not None and not os.environ.get(name):
+        raise BadSettings(f"judges.providers: {name}, the key of {provider.name}, is not set. Set it and run again.")
+    return os.environ[name] if name else None
+
+
+VOTES = pa.schema(
+    [
+        ("pair_id", pa.string()),
+        ("purpose", pa.string()),
+        ("served", pa.string()),  # null: it could not be judged
+        ("votes", pa.string()),  # JSON: [{shown_first, text}] in the order of the votes
+        ("cost_usd", pa.float64()),
+        ("failed", pa.string()),  # a word, null where it was judged
+    ]
+)
+
+
+def judge_stage(batch: Any, settings: JudgeSettings) -> Any:
+    """The stage: what judges say about a batch of pairs, one row a pair in their order.
+
+    Args:
+        batch: Columns pair_id, document (domain.types.Pair as JSON), purpose and salt (see Job).
+        settings: Everything else; replies go to, and come from, its cache file.
+
+    Raises:
+        JudgeDown: no provider can be asked.
+        BudgetSpent: the next call would spend more than the budget.
+        BadSettings: a provider's key is not in the environment.
+    """
+    jobs = [
+        Job(row["pair_id"], Pair.model_validate_json(row["document"]), row["purpose"], row["salt"])
+        for row in batch.to_pylist()
+    ]
+    return pa.Table.from_pylist(asyncio.run(_staged(jobs, settings)), VOTES)
+
+
+async def _staged(jobs: Sequence[Job], settings: JudgeSettings) -> list[dict[str, Any]]:
+    cache = Cache(settings.cache_file)
+    try:
+        async with AsyncExitStack() as stack:
+            judging = Judging(settings, await open_clients(stack, settings.judges, settings.spent_usd), cache)
+
+            async def one(job: Job) -> dict[str, Any]:
+                row = {"pair_id": job.pair_id, "purpose": job.purpose}
+                try:
+                    judged = await judging.judge(job)
+                except NotJudged as error:
+                    return {**row, "failed": error.kind}
+                votes = [{"shown_first": side, "text": reply.text} for side, reply in judged.votes]
+                return {**row, "served": judged.served, "votes": json.dumps(votes), "cost_usd": judged.cost_usd}
+
+            return list(await asyncio.gather(*(one(job) for job in jobs)))
+    finally:
+        cache.close()

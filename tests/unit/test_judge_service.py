@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from review.domain.judge_prompt import read_preference
 from review.domain.pipeline import Price
+from review.domain.rubric import Rubric
 from review.services import ingest, judge_watch
+from review.services.engine import run_stage
 from review.services.judge import Report, judge
+from review.services.judge_calls import JudgeSettings, judge_stage
 from review.services.workspace import Workspace
 from review.store.rounds import read_frame
 from tests.conftest import NOW
@@ -371,3 +378,32 @@ def test_a_judge_of_the_same_family_is_warned_about(workspace: Workspace, tmp_pa
         report = run(workspace, provider(server, model="gpt-4o-mini"))
     assert len(report.totals["warnings"]) == 1
     assert "same family (gpt) as the old model" in report.totals["warnings"][0]
+
+
+def test_the_stage_takes_arrow_gives_arrow_and_finds_its_replies_again(tmp_path: Path) -> None:
+    documents = [pair("p1"), pair("p2", "bad", "good"), pair("p3", "poison", "x")]
+    batch = pa.table(
+        {
+            "pair_id": [each["pair_id"] for each in documents],
+            "document": [json.dumps(each) for each in documents],
+            "purpose": ["vote"] * 3,
+            "salt": [""] * 3,
+        }
+    )
+
+    def plan(prompt: str, nth: int) -> str | None:
+        return "context_400" if "poison" in prompt else None
+
+    with FaultServer(plan, answer=opinion) as server:
+        configured = JudgeSettings(judges(provider(server)), Rubric(), tmp_path / "cache", "run")
+        settings = pickle.loads(pickle.dumps(configured))
+        made = next(iter(run_stage(judge_stage, [batch], settings, workers=0)))
+        good = sum(server.good.values())
+        again = judge_stage(batch, settings)
+        assert sum(server.good.values()) == good == 6
+    assert made.schema == again.schema
+    assert made.column("pair_id").to_pylist() == ["p1", "p2", "p3"]
+    assert made.column("failed").to_pylist() == [None, None, "context_length"]
+    assert again.column("votes").to_pylist() == made.column("votes").to_pylist()
+    said = [read_preference(each["text"], each["shown_first"]) for each in json.loads(made.column("votes")[1].as_py())]
+    assert [each and each.winner for each in said] == ["new"] * 3
