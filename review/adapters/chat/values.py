@@ -121,5 +121,5 @@ def confidence(logprobs: Iterable[object]) -> float | None:
     perplexity and never larger). Tokens of a reasoning part count where the server lists them. A server that rounds
     may give a logprob a little above 0; it counts as 1. Servers write -inf as -9999 (vLLM), which counts as 0.
     """
-    chances = [min(1.0, math.exp(value)) for value in logprobs if isinstance(value, int | float) and value == value]
+    chances = [math.exp(min(0.0, value)) for value in logprobs if isinstance(value, int | float) and value == value]
     return sum(chances) / len(chances) if chances else None
