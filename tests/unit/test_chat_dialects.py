@@ -235,15 +235,14 @@ def test_text_that_no_file_can_hold_is_mended() -> None:
     assert Output(content=read.content).model_dump_json()
 
 
+NAMES = """choices message content tool_calls function name arguments logprobs usage error model finish_reason
+function_call id type text logprob stop_reason input code"""
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 600) | st.floats(allow_nan=True) | st.text(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                "choices message content tool_calls function name arguments logprobs usage error model finish_reason "
-                "function_call id type text logprob stop_reason input code".split()
-            ),
+            st.sampled_from(NAMES.split()),
             inner,
             max_size=4,
         )
