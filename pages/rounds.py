@@ -13,7 +13,7 @@ from review.services import agreement, rounds
 from review.services.rounds import DrawnStratum, DrawSpec, Preview, RoundSummary
 from review.stats import design
 from review.stats.estimate import NotEstimable
-from review.ui import shell
+from review.ui import replay_section, shell
 from review.ui.adjudication import adjudication
 from review.ui.text import line, plain
 
@@ -76,6 +76,7 @@ def overview(drawn: list[RoundSummary]) -> None:
     for each in drawn:
         with st.container(border=True):
             one_round(each)
+    replay_section.show(workspace)
 
 
 def one_round(each: RoundSummary) -> None:

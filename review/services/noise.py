@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from review.domain.stack import stack_id
 from review.services.workspace import Workspace
 from review.stats.estimate import NotEstimable, Result
 from review.stats.weighted import hajek
@@ -60,6 +61,38 @@ def noise_floor(workspace: Workspace, scope: Scope, stack: str) -> NoiseFloor:
     identical = kept["identical"].to_numpy(zero_copy_only=False)
     structured = kept["structured_differs"].to_numpy(zero_copy_only=False)
     return NoiseFloor(share(~identical.astype(bool)), share(structured), int(there.sum()), missing)
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """One sample's replay as a page shows it: its number, counts by `store.replays.state`, and the noise floor.
+
+    `noise` is None where nothing is stripped: then the log itself is old.
+    """
+
+    number: int
+    counts: dict[str, int]
+    noise: NoiseFloor | None
+
+
+def anything_replayed(workspace: Workspace) -> bool:
+    """There is something to show."""
+    return workspace.settings.config.endpoints is not None and store.anything(workspace.database.cursor())
+
+
+def replayed(workspace: Workspace, limit: int = 3) -> list[Replayed]:
+    """The newest samples that were replayed through the configured stacks."""
+    config = workspace.settings.config
+    if config.endpoints is None:
+        return []
+    cursor, stripped = workspace.database.cursor(), config.replay.strip_pii
+    old, new = stack_id(config.endpoints.old, logged=not stripped), stack_id(config.endpoints.new)
+    found: list[Replayed] = []
+    for sample, number in store.samples(cursor, limit):
+        scope = Scope(sample, stripped)
+        floor = noise_floor(workspace, scope, old) if stripped else None
+        found.append(Replayed(number, store.state(cursor, scope, old, new), floor))
+    return found
 
 
 def in_words(floor: dict[str, Any]) -> list[str]:

@@ -254,8 +254,13 @@ def originate(cursor: Cursor, origins: Sequence[tuple[str, str]], sample: str, o
         )
 
 
+def anything(cursor: Cursor) -> bool:
+    """Some response stands."""
+    return cursor.execute("SELECT 1 FROM response LIMIT 1").fetchone() is not None
+
+
 def samples(cursor: Cursor, limit: int) -> list[tuple[str, int]]:
-    """The newest samples that were replayed: (sample_id, number)."""
+    """The newest samples of whose traces some were replayed: (sample_id, number)."""
     found: list[tuple[str, int]] = cursor.execute(
         "SELECT sample_id, number FROM sample WHERE sample_id IN "
         "(SELECT s.sample_id FROM sampled s JOIN response r USING (trace_id) WHERE s.purpose = 'replay') "
