@@ -1,6 +1,6 @@
 """The command line: parse, call one service, print. One module a family of verbs."""
 
-from review.cli import adversarial, app, cluster, judge, numbers, records, replay, rounds, sample, traces
+from review.cli import adversarial, app, cluster, judge, numbers, pii, pipeline, records, replay, rounds, sample, traces
 from review.cli.base import main
 
 __all__ = [
@@ -10,6 +10,8 @@ __all__ = [
     "judge",
     "main",
     "numbers",
+    "pii",
+    "pipeline",
     "records",
     "replay",
     "rounds",
