@@ -16,9 +16,13 @@ DERIVED = re.compile(r"(?:ticket|customer|conversation|trace|pair|prompt|label)-
 _OUTPUT_FIELDS = ("model", "content", "tool_calls")
 
 
+# json.dumps with parameters would make an encoder anew for every value.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def canonical(value: object) -> str:
     """JSON with sorted keys and without spaces: equal values give equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def prompt_id(key: bytes, document: Document) -> str:
@@ -40,9 +44,9 @@ def label_id(key: bytes, document: Document) -> str:
     return "label-" + _digest(key, {name: value for name, value in document.items() if value is not None})
 
 
-def trace_hash(key: bytes, document: Document) -> str:
-    """What tells whether two traces say the same: the whole record as it came in, before any redaction."""
-    return _digest(key, {"trace": document})
+def trace_hash(key: bytes, content: str) -> str:
+    """What tells whether two traces say the same: the `canonical` record as it came in, before any redaction."""
+    return hmac.new(key, b"trace " + content.encode("utf-8"), hashlib.sha256).hexdigest()[:32]
 
 
 def content_hash(key: bytes, document: Document) -> str:

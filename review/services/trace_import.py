@@ -132,7 +132,7 @@ def import_file(desk: Desk, place: Place, options: Options, watch: Watch) -> Imp
     source = place.source
     form = _format(place, options)
     if not options.skip_invalid:
-        checked = _check(desk, form, source, _rows(place, options, watch, "checking"))
+        checked = _check(desk, form, _rows(place, options, watch, "checking"))
         if checked.bad:
             raise RejectedRecords(source, checked.rejected, checked.read)
         if checked.present + checked.passed.total() == checked.read:
@@ -182,10 +182,13 @@ def _parquet(file: str, progress: Callable[[int, int], None]) -> Iterator[Row]:
 
 
 class Record(NamedTuple):
-    """One trace as it will be stored, before it is stripped, with the line it came from."""
+    """One good trace, as the domain's type and as it came in, with the line it came from."""
 
     line: int
-    values: dict[str, Any]
+    trace_id: str
+    content_hash: str
+    trace: Trace
+    document: Document
 
 
 class Batch(NamedTuple):
@@ -209,7 +212,7 @@ def _rows(place: Place, options: Options, watch: Watch, phase: str) -> Iterator[
         yield row
 
 
-def _batches(key: bytes, source: str, form: Format, rows: Iterable[Row]) -> Iterator[Batch]:
+def _batches(key: bytes, form: Format, rows: Iterable[Row]) -> Iterator[Batch]:
     """Records converted and checked, cut where a batch grows large."""
     batch, size = Batch(0, [], [], Counter(), Counter()), 0
     for row in rows:
@@ -220,16 +223,10 @@ def _batches(key: bytes, source: str, form: Format, rows: Iterable[Row]) -> Iter
             elif isinstance(result, Refused):
                 batch.rejected.append(Rejected(row.line, result.field, result.reason))
             else:
-                checked = check(key, source, row.line, result)
-                if isinstance(checked, Rejected):
-                    batch.rejected.append(checked)
-                    continue
-                batch.unknown.update(result.unknown)
-                batch.good.append(Record(row.line, checked))
-                size += sum(len(value) for value in checked.values() if isinstance(value, str))
-        if len(batch.good) >= _ROWS or size >= _BYTES or len(batch.rejected) >= _MOST_REJECTED:
-            yield batch
-            batch, size = Batch(0, [], [], Counter(), Counter()), 0
+                size += _take(key, row.line, result, batch)
+            if len(batch.good) >= _ROWS or size >= _BYTES or len(batch.rejected) >= _MOST_REJECTED:
+                yield batch
+                batch, size = Batch(0, [], [], Counter(), Counter()), 0
     if batch.read:
         yield batch
 
@@ -243,34 +240,46 @@ def _results(row: Row, form: Format) -> Iterator[Found | Passed | Refused]:
         yield from form.convert(row.document)
 
 
-def check(key: bytes, source: str, line: int, found: Found) -> dict[str, Any] | Rejected:
-    """A trace's row (store.traces.SCHEMA, nothing stripped yet), or why there is none."""
-    document = found.document
+def _take(key: bytes, line: int, found: Found, batch: Batch) -> int:
+    """Check a trace and put it into the batch, or why it cannot be; returns how large it is."""
     try:
-        trace = Trace.model_validate(document)
-        content = identity.trace_hash(key, found.raw)
-        return {
-            "trace_id": trace.trace_id or f"trace-{content}",
-            "content_hash": content,
-            "prompt_id": identity.prompt_id(key, document),
-            "source": source,
-            "task": trace.task,
-            # As they came in: the types let foreign keys pass here and change nothing.
-            "messages": line_of(document["messages"]),
-            "tools": _json(trace.tools),
-            "parameters": _json(trace.parameters),
-            "response": _answer(trace.response, document.get("response", {})),
-            "reference": trace.reference,
-            **{name: _hidden(key, name, getattr(trace, name)) for name in ("customer", "conversation", "ticket")},
-            "metadata": _json(trace.metadata),
-            "happened_at": trace.happened_at,
-            "synthetic": trace.synthetic,
-            "redactions": None,
-        }
+        trace = Trace.model_validate(found.document)
+        content = identity.canonical(found.raw)
     except ValidationError as error:
-        return Rejected(line, *explain(error.errors(include_url=False), document, Trace))
+        where, why = explain(error.errors(include_url=False), found.document, Trace)
+        batch.rejected.append(Rejected(line, where, why))
+        return 0
     except ValueError:  # json refuses an infinite number inside usage or metadata
-        return Rejected(line, "", "has a number that is infinite.")
+        batch.rejected.append(Rejected(line, "", "has a number that is infinite."))
+        return 0
+    hashed = identity.trace_hash(key, content)
+    batch.unknown.update(found.unknown)
+    batch.good.append(Record(line, trace.trace_id or f"trace-{hashed}", hashed, trace, found.document))
+    return len(content)
+
+
+def _values(key: bytes, source: str, record: Record) -> dict[str, Any]:
+    """A trace's row (store.traces.SCHEMA); nothing is stripped yet but the ids of people and tickets are hidden."""
+    trace, document = record.trace, record.document
+    return {
+        "trace_id": record.trace_id,
+        "content_hash": record.content_hash,
+        "prompt_id": identity.prompt_id(key, document),
+        "source": source,
+        "task": trace.task,
+        # As they came in: the types let foreign keys pass here and change nothing.
+        "messages": line_of(document["messages"]),
+        "tools": _json(trace.tools),
+        "parameters": _json(trace.parameters),
+        "response": _answer(trace.response, document.get("response", {})),
+        "reference": trace.reference,
+        **{name: _hidden(key, name, getattr(trace, name)) for name in ("customer", "conversation", "ticket")},
+        "metadata": _json(trace.metadata),
+        "happened_at": trace.happened_at,
+        "synthetic": trace.synthetic,
+        "redactions": None,
+        "line": record.line,
+    }
 
 
 def _hidden(key: bytes, kind: str, value: str | None) -> str | None:
@@ -297,37 +306,36 @@ class _Ids:
         self._seen = bytearray()
 
     def add(self, records: Sequence[Record]) -> None:
-        for line, values in records:
-            self._seen += hashlib.blake2b(values["trace_id"].encode(), digest_size=8).digest()
-            self._seen += bytes.fromhex(values["content_hash"][:16]) + line.to_bytes(4, "little")
+        for each in records:
+            self._seen += hashlib.blake2b(each.trace_id.encode(), digest_size=8).digest()
+            self._seen += bytes.fromhex(each.content_hash[:16]) + each.line.to_bytes(4, "little")
 
-    def clashing(self) -> list[int]:
+    def clashing(self) -> set[int]:
         """Lines whose id stood on an earlier line with other content."""
         seen = np.frombuffer(bytes(self._seen), np.dtype([("id", "<u8"), ("content", "<u8"), ("line", "<u4")]))
         order = np.argsort(seen["id"], kind="stable")
         ids, contents = seen["id"][order], seen["content"][order]
         starts = np.flatnonzero(np.append(True, ids[1:] != ids[:-1])) if len(ids) else np.array([], np.int64)
         firsts = np.repeat(contents[starts], np.diff(np.append(starts, len(ids))))
-        return sorted(int(line) for line in seen["line"][order][contents != firsts])
+        return {int(line) for line in seen["line"][order][contents != firsts]}
 
 
 _CLASHES = "stands already with other content, and facts are not overwritten. Give it another id."
 
 
-def _check(desk: Desk, form: Format, source: str, rows: Iterator[Row]) -> Imported:
+def _check(desk: Desk, form: Format, rows: Iterator[Row]) -> Imported:
     """Read everything, write nothing."""
-    total, ids = Imported(form.name), _Ids()
-    for batch in _batches(desk.key, source, form, rows):
+    total, ids, clashing = Imported(form.name), _Ids(), set[int]()
+    for batch in _batches(desk.key, form, rows):
         _count(total, batch)
         if batch.good:
             ids.add(batch.good)
             answer = desk.ask("traces.known", table=_identities(batch.good)).document
             total.present += len(answer["present"])
-            for place in cast(list[int], answer["clashing"]):
-                total.reject(Rejected(batch.good[place].line, "trace_id", _CLASHES))
-        if total.bad >= _MOST_REJECTED:
+            clashing |= {batch.good[place].line for place in cast(list[int], answer["clashing"])}
+        if total.bad + len(clashing) >= _MOST_REJECTED:
             break
-    for line in ids.clashing():
+    for line in sorted(clashing | ids.clashing()):
         total.reject(Rejected(line, "trace_id", _CLASHES))
     total.rejected.sort(key=lambda each: each.line)
     return total
@@ -336,7 +344,7 @@ def _check(desk: Desk, form: Format, source: str, rows: Iterator[Row]) -> Import
 def _write(desk: Desk, form: Format, source: str, rows: Iterator[Row]) -> Imported:
     """Read, strip and hand in what does not stand yet."""
     total = Imported(form.name)
-    for table in _stripped(desk, _missing(desk, total, _batches(desk.key, source, form, rows))):
+    for table in _stripped(desk, _missing(desk, total, source, _batches(desk.key, form, rows))):
         lines: list[int] = table["line"].to_pylist()
         answer = desk.ask("traces.put", table=table.select(store.SCHEMA.names)).document
         total.new += answer["new"]
@@ -347,7 +355,7 @@ def _write(desk: Desk, form: Format, source: str, rows: Iterator[Row]) -> Import
     return total
 
 
-def _missing(desk: Desk, total: Imported, batches: Iterable[Batch]) -> Iterator[Any]:
+def _missing(desk: Desk, total: Imported, source: str, batches: Iterable[Batch]) -> Iterator[Any]:
     """What does not stand yet, as tables. What stands is not stripped again: that is the dearest part."""
     for batch in batches:
         _count(total, batch)
@@ -359,7 +367,7 @@ def _missing(desk: Desk, total: Imported, batches: Iterable[Batch]) -> Iterator[
             total.reject(Rejected(batch.good[place].line, "trace_id", _CLASHES))
         known = {*answer["present"], *answer["clashing"]}
         if left := [each for place, each in enumerate(batch.good) if place not in known]:
-            yield _table(left)
+            yield _table([_values(desk.key, source, each) for each in left])
 
 
 def _stripped(desk: Desk, tables: Iterator[Any]) -> Iterator[Any]:
@@ -377,12 +385,10 @@ def _count(total: Imported, batch: Batch) -> None:
 
 
 def _identities(records: Sequence[Record]) -> Any:
-    return pa.table({name: [each.values[name] for each in records] for name in ("trace_id", "content_hash")})
+    return pa.table(
+        {"trace_id": [each.trace_id for each in records], "content_hash": [each.content_hash for each in records]}
+    )
 
 
-def _table(records: Sequence[Record]) -> Any:
-    schema = store.SCHEMA.append(pa.field("line", pa.int32()))
-    columns = [
-        pa.array([each.values[name] for each in records], store.SCHEMA.field(name).type) for name in store.SCHEMA.names
-    ]
-    return pa.table([*columns, pa.array([each.line for each in records], pa.int32())], schema=schema)
+def _table(rows: Sequence[Mapping[str, Any]]) -> Any:
+    return pa.Table.from_pylist(rows, schema=store.SCHEMA.append(pa.field("line", pa.int32())))
