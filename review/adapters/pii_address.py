@@ -70,7 +70,9 @@ _STREETS = (
     rf"{_LEAD}(?<![\w.,$€£-]){_HOUSE}[ \t]+(?:[a-zà-ž'’]+[ \t]+){{1,3}}(?:street|avenue|ave|road|rd|boulevard|blvd"
     rf"|lane|ln|drive|court|terrace|parkway|crescent|highway)\b\.?",
     # Hauptstraße 5, Brucker Bundesstrasse 31, Árpád fejedelem útja 3., Søndergade 52
-    rf"{_LEAD}(?:{_CAP}[ \t]+){{0,3}}(?:[^\W\d_]|-)*{_ENDING}[ \t]+{_HOUSE}\b\.?(?![.,]?\d)",
+    rf"{_LEAD}(?:{_CAP}[ \t]+){{0,3}}(?:(?!(?:Sp|St|D|B|Bo)(?:t?r|u?r|o?r)ing)(?=[^\W\d_a-zß-öø-ÿ])(?:[^\W\d_]"
+    rf"|-){{2,}}{_ENDING}"
+    rf"|[a-zß-öø-ÿ-]{{2,}}(?:stra(?:ß|ss)e|straat|str\.))[ \t]+{_HOUSE}\b\.?(?![.,]?\d)",
     rf"{_LEAD}{_CAP}[ \t]+(?:[a-zà-ž]+[ \t]+){{1,2}}{_AFTER}[ \t]+{_HOUSE}\b\.?(?![.,]?\d)",
     rf"{_LEAD}(?:{_NAME}[ \t]+){{1,4}}{_AFTER}[ \t]+{_HOUSE}\b\.?(?![.,]?\d)",
     # Rua Diadema 1903, Via dei Fiorentini 17, ul. Miła 53, 12 rue de la Paix
@@ -116,6 +118,10 @@ _ADDRESS_CUE = re.compile(
     r"[ \t:\n]*(?:it'?s|it is|that'?s|that is|now)?[ \t]*[:\-]?[ \t\n]*"
 )
 _UNIT_RE = re.compile(rf"(?i:{_UNIT})")
+_AFTER_UNIT = re.compile(rf"(?:(?i:{_UNIT}))$")
+_CORNER = re.compile(
+    r"(?i:(?:the )?corner of )[^\n.!?;]{3,80}?(?:(?= (?:please|for|when|by|at|in|on)\b)|(?=[\n!?;])|(?=\.(?:\s|$))|$)"
+)
 _STATE = (
     r"(?:A[LKZR]|C[AOT]|D[EC]|FL|GA|HI|I[DLNA]|K[SY]|LA|M[EDAINSOT]|N[EVHJMYCD]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[TA]"
     r"|W[AVIY]|AB|BC|MB|NB|NL|NS|ON|PE|QC|SK|YT|NT|NU"
@@ -135,7 +141,7 @@ _CITY_ZIP = re.compile(
 _PIECE = re.compile(
     rf"[ \t]*(?P<gap>,[ \t]*\n?[ \t?>*|]*|[ \t]*\n[ \t?>*|]*,?[ \t]*|[ \t]*\n[ \t]*\n[ \t]*"
     rf"|[ \t]+)(?P<piece>(?i:{_UNIT})|{_STATE}(?![\w])"
-    rf"|{_ZIP}(?!\w)|(?:{_CAP}|St\.?)(?:[ \t]+(?:{_CAP}"
+    rf"|{_ZIP}(?!\w)|\d{{1,3}}(?=[ \t]*\n)|(?:{_CAP}|St\.?)(?:[ \t]+(?:{_CAP}"
     rf"|{_SMALL}(?=[ \t])))*(?:[ \t]?\([^\n()]{{1,30}}\))?(?:[ \t]+\d{{1,2}}(?=[ \t,\n]))?)"
 )
 _STOP_WORDS = re.compile(
@@ -169,6 +175,8 @@ _NAMED_STREET = re.compile(
 def find(text: str) -> Iterator[Finding]:
     """Addresses of a text, each with its unit, city, state, postcode and country where they follow."""
     for match in _NAMED_STREET.finditer(text):
+        yield Finding(*match.span(), "ADDRESS")
+    for match in _CORNER.finditer(text):
         yield Finding(*match.span(), "ADDRESS")
     if not re.search(r"\d", text):
         return
@@ -259,7 +267,9 @@ def _extended(text: str, end: int) -> int:
         joined = gap.strip(" \t") == ""
         numeric = piece[:1].isdigit()
         # After a mere space only a unit, a state, a postcode or the words of a city before one of these go on.
-        if joined and not numeric and not _UNIT_RE.match(piece) and not re.fullmatch(_STATE, piece):
+        if joined and _AFTER_UNIT.search(text[max(0, end - 20) : end]):
+            pass
+        elif joined and not numeric and not _UNIT_RE.match(piece) and not re.fullmatch(_STATE, piece):
             tail = text[match.end("piece") : match.end("piece") + 25]
             if kept < len(words) or not (
                 pieces or re.match(rf",?[ \t\n]*(?:,[ \t\n]*{_CAP}|{_STATE}\b|{_ZIP}(?!\w))", tail)

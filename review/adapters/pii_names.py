@@ -92,6 +92,13 @@ _RUN = re.compile(_FULL)
 _CONTRACTION = re.compile(r"['’](?:m|re|ve|ll|d|t)$")
 _CAPITALISED = re.compile(_CAPITAL)
 _I = frozenset({"i", "i'm", "i've", "i'll", "i'd", "i’m", "i’ve", "i’ll", "i’d", "ok"})
+_LOWER_WORD = re.compile(rf"(?<![\w@./:-]){_WORD}(?![\w@/]|\.\w)")
+_NAME_LIKE = re.compile(r"[^\W\d_a-z][a-zß-ÿā-ž'’]+(?:-[^\W\d_][a-zß-ÿā-ž]+)?")
+_QUOTED = frozenset({"PERSON", "WORK_OF_ART", "CARDINAL"})
+_UNSURE = frozenset({"GPE", "LOC", "FAC", "PRODUCT", "NORP", "LANGUAGE", "EVENT", "LAW"})
+_MISTAKEN = frozenset(
+    {"PERSON", "ORG", "GPE", "LOC", "FAC", "PRODUCT", "NORP", "WORK_OF_ART", "LANGUAGE", "EVENT", "LAW"}
+)
 # A word that does what people do. Only what no dictionary knows is a name for that.
 _DOES = re.compile(
     rf"(?:(?<=^)|(?<=[\n.!?:>] )|(?<=[\n]))(?P<name>{_WORD}) (?:(?P<verb>lives|lived|works|worked|says|said|told"
@@ -108,12 +115,14 @@ _ALL_CAPS_NAME = re.compile(rf"\b[{_UPPER}]{{2,}}(?:[ \t][{_UPPER}]{{1,}}\.?){{1
 # Words that names also are, and words that stand capitalised without being names.
 ORDINARY = frozenset(pii_words.ORDINARY.split())
 _NOT_A_PERSON = frozenset(pii_words.NOT_A_PERSON.split())
+_NEVER = frozenset(pii_words.NEVER.split())
 _NAME_PARTICLES = frozenset(pii_words.NAME_PARTICLES.split())
 
 
 class _Lists(NamedTuple):
     given: frozenset[str]
     family: frozenset[str]
+    places: frozenset[str]
 
 
 class Names:
@@ -149,7 +158,7 @@ class Names:
         """Whether a segment can hold a name that only the model would see."""
         if PLACEHOLDER.search(segment):
             return False
-        for match in _CAPITALISED.finditer(segment):
+        for match in _CAPITALISED.finditer(self._recased(segment)):
             word = _bare(match.group())
             first = not any(map(str.isalnum, segment[: match.start()]))
             if word not in _I and not (first and self._ordinary(word.replace("’", "'").split("'")[0])):
@@ -159,13 +168,26 @@ class Names:
     def parse(self, segments: Sequence[str]) -> list[list[Finding]]:
         """People in each segment, by the model and what the lists say to it."""
         found: list[list[Finding]] = []
-        for doc in self._nlp.pipe(segments, batch_size=_BATCH):
+        for doc in self._nlp.pipe(map(self._recased, segments), batch_size=_BATCH):
             text, entities = doc.text, [(each.start_char, each.end_char, each.label_) for each in doc.ents]
             found.append([*self._entities(text, entities), *self._single_names(text, entities)])
         return found
 
+    def _recased(self, text: str) -> str:
+        """Where somebody types all in lower case: the same with capitals where a name may stand, as long as before."""
+        if any(map(str.isupper, text)) or not any(map(str.islower, text)):
+            return text
+        return _LOWER_WORD.sub(
+            lambda match: match.group() if self._no_name(match.group()) else _capital(match.group()), text
+        )
+
+    def _no_name(self, word: str) -> bool:
+        return len(word) < 3 or self._ordinary(word) or word in _NOT_A_PERSON
+
     def cued(self, text: str) -> Iterator[Finding]:
         """People whom the words around them, or the lists of names, give away. Needs no model."""
+        lines = text.split("\n")
+        text = "\n".join(map(self._recased, lines))
         for match in _STRONG_CUE.finditer(text):
             yield from self._trimmed(text, *match.span("name"), strong=True)
         for pattern in (_WEAK_CUE, _SIGNATURE, _SPEAKS):
@@ -177,7 +199,8 @@ class Names:
             words = match.group("name").casefold().replace(".", "").split()
             listed = words[0] in self._lists.given or words[-1] in self._lists.family
             capital = all(word[0].isupper() for word in match.group("name").split())
-            foreign = listed or (capital and "\n" in text and any(self._listed_word(word) for word in words))
+            begins = "\n" in text and not text[: match.start("name")].strip(" \t?>*-•")
+            foreign = listed or (capital and "\n" in text and (begins or any(map(self._listed_word, words))))
             strange = not any(self._ordinary(word) or word in _NOT_A_PERSON for word in words if len(word) > 1)
             if foreign and strange and (capital or (listed and len(words) < 4)):
                 yield Finding(*match.span("name"), "PERSON")
@@ -216,10 +239,15 @@ class Names:
     def _entities(self, text: str, entities: Sequence[tuple[int, int, str]]) -> Iterator[Finding]:
         for start, end, label in entities:
             if label == "PERSON":
-                yield from self._trimmed(text, start, end, strong=False)
+                yield from self._trimmed(text, start, end, strong=True)
             elif label in ("ORG", "GPE", "LOC", "FAC", "PRODUCT", "NORP", "WORK_OF_ART", "LAW", "EVENT", "LANGUAGE"):
                 words = text[start:end].casefold().replace(".", "").split()
-                if len(words) >= 2 and words[0] in self._lists.given and not set(words) & (_NOT_A_PERSON | ORDINARY):
+                named = any(map(self._listed_word, words)) and text[start:end].casefold() not in self._lists.places
+                foreign = not any(self._ordinary(word) or word in _NOT_A_PERSON for word in words if len(word) > 1)
+                first = words[0] in self._lists.given and not set(words) & (_NOT_A_PERSON | ORDINARY)
+                strange = foreign and all(map(_NAME_LIKE.fullmatch, text[start:end].split()))
+                placed = text[start:end].casefold() in self._lists.places
+                if len(words) >= 2 and (first or (named and foreign) or (strange and not placed and len(words) < 4)):
                     yield from self._trimmed(text, start, end, strong=False)
 
     def _single_names(self, text: str, entities: Sequence[tuple[int, int, str]]) -> Iterator[Finding]:
@@ -228,8 +256,19 @@ class Names:
             start, end = match.span()
             end -= len(found.group()) if (found := _POSSESSED.search(match.group())) else 0
             word = text[start:end].casefold()
-            other = any(low < end and start < high and label not in ("PERSON",) for low, high, label in entities)
-            if len(word) >= 3 and word in self._lists.given and not self._ordinary(word) and not other:
+            inside = any(map(str.isalnum, text[:start]))
+            called = inside and word in self._lists.given and word not in _NEVER
+            label = next((label for low, high, label in entities if low < end and start < high), None)
+            placed = word in self._lists.places and (label is not None or not called)
+            if len(word) < 3 or word in _NOT_A_PERSON or placed or (self._ordinary(word) and not called):
+                continue
+            # Alone, the model often takes a rare name for a firm or a town; a word that nobody knows is a name.
+            alone = any(low >= start and high <= end + 2 for low, high, _ in entities)
+            listed = word in self._lists.given and (label is None or label in _QUOTED or (alone and label in _MISTAKEN))
+            strange = (label is None or (alone and label in _UNSURE)) and _NAME_LIKE.fullmatch(
+                text[start:end]
+            ) is not None
+            if listed or (strange and not self._ordinary(word)):
                 yield Finding(start, end, "PERSON")
 
     def _listed(self, text: str, start: int, end: int) -> Iterator[Finding]:
@@ -244,7 +283,8 @@ class Names:
             while stop > place + 1 and _bare(words[stop - 1][1]) in _NAME_PARTICLES:
                 stop -= 1
             rest = [_bare(word) for _, word in words[place + 1 : stop]]
-            known = first in self._lists.given and not (first in ORDINARY and not self._family(rest))
+            twice = bool(rest) and rest[-1] in self._lists.family and not _NEVER.intersection((first, rest[-1]))
+            known = first in self._lists.given and (first not in ORDINARY or self._family(rest) or twice)
             unusual = (
                 bool(rest)
                 and rest[-1] in self._lists.family
@@ -254,7 +294,8 @@ class Names:
             whole = [first, *rest]
             strange = not any(self._ordinary(word) or word in _NOT_A_PERSON for word in whole if len(word) > 1)
             initial = any(len(word) == 1 for word in rest[:-1]) and len(first) > 1 and len(rest[-1]) > 1
-            unusual = unusual or (strange and (initial or any(map(self._listed_word, whole))))
+            lettered = initial and not self._ordinary(rest[-1]) and first not in ORDINARY
+            unusual = unusual or lettered or (strange and any(map(self._listed_word, whole)))
             if rest and (known or unusual) and first not in _NOT_A_PERSON and first not in TITLES:
                 last, word = words[stop - 1]
                 yield Finding(words[place][0], last + len(_POSSESSED.sub("", word)), "PERSON")
@@ -275,11 +316,7 @@ class Names:
         bare = _bare(word)
         if bare in _NAME_PARTICLES or (len(bare) == 1 and word[0].isupper()):
             return True
-        return (
-            word[0].isupper()
-            and bare not in _NOT_A_PERSON
-            and (bare not in ORDINARY or (bare in self._lists.family and bare not in self._words))
-        )
+        return word[0].isupper() and bare not in _NOT_A_PERSON and (bare not in ORDINARY or bare in self._lists.family)
 
     def _trimmed(self, text: str, start: int, end: int, *, strong: bool) -> Iterator[Finding]:
         """The part of a stretch that is a name: without titles before it and words that go on after it."""
@@ -311,7 +348,7 @@ class Names:
         bare = _bare(word)
         if not bare or _CONTRACTION.search(bare) or (bare in _NOT_A_PERSON and bare not in self._lists.family):
             return False
-        if bare in _NAME_PARTICLES:
+        if bare in _NAME_PARTICLES or (not first and len(bare) == 1 and word[0].isupper()):
             return True
         if word[0].isupper() or (not bare.isascii() and word[0] == word[0].upper()):
             capitals_matter = first or bare in self._lists.family or bare in self._lists.given
@@ -360,7 +397,31 @@ def _name_lists() -> _Lists:
                 for name in cast("Sequence[object]", names):
                     if isinstance(name, str) and len(name) > 1:
                         home.update((name.casefold(), *name.casefold().split()))
-    return _Lists(frozenset(given - _NAME_PARTICLES), frozenset(family - _NAME_PARTICLES))
+    return _Lists(frozenset(given - _NAME_PARTICLES), frozenset(family - _NAME_PARTICLES), _places())
+
+
+def _places() -> frozenset[str]:
+    """Towns, regions and countries that nobody should be taken for."""
+    import faker.providers.address as package
+
+    places: set[str] = set()
+    for each in pkgutil.iter_modules(package.__path__):
+        provider: Any = cast(Any, importlib.import_module(f"{package.__name__}.{each.name}")).Provider
+        for field in dir(provider):
+            names: Any = getattr(provider, field)
+            if _OF_PLACES.match(field) and isinstance(names, tuple | list):
+                places.update(name.casefold() for name in cast("Sequence[object]", names) if isinstance(name, str))
+    return frozenset(places)
+
+
+_OF_PLACES = re.compile(
+    r"(?:cities|city_names|countries|states|provinces|regions|counties|departments|prefectures|towns)$"
+)
+
+
+def _capital(word: str) -> str:
+    upper = word[0].upper() + word[1:]
+    return upper if len(upper) == len(word) else word
 
 
 def _dictionary(model: str, strings: Any, lists: _Lists) -> frozenset[str]:
@@ -374,6 +435,8 @@ def _dictionary(model: str, strings: Any, lists: _Lists) -> frozenset[str]:
     for kind, lemmas in lookups.get_table("lemma_index").items():
         named = lists.given | lists.family if kind in ("noun", strings["noun"]) else frozenset[str]()
         words.update(word for word in cast("list[str]", lemmas) if word not in named)
+    for forms in lookups.get_table("lemma_exc").values():
+        words.update(set(cast("dict[str, Any]", forms)) - lists.given - lists.family)
     return frozenset(words)
 
 

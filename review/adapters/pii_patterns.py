@@ -27,13 +27,20 @@ _PHONE_CUE = re.compile(
     r"|pager)(?![a-z])[^0-9\n]{0,40}"
     r"(?:\n[^0-9\n]{0,10})?$"
 )
+_PHONE_AFTER = re.compile(
+    r"(?i)[ \t]*(?:is|was|are|as|\()?[ \t]*(?:my|the|his|her|our|your|their|a)?[ \t]*(?:new|old|own|direct|private"
+    r"|work|home|other|only)?[ \t]*"
+    r"(?:phone|mobile|cell|telephone|landline|number|fax|whatsapp|office|direct|desk|switchboard|home|work)\b"
+    r"|[^.!?\n]{0,25}\b(?:picks? up|answer(?:s|ed|ing)?|voicemail|ringing|call(?:ed|ing)? (?:me|him|her|us|back)"
+    r"|text(?:ed)? me|hung up)\b"
+)
 _NOT_PHONE_CUE = re.compile(
     r"(?i)(?:order|invoice|ticket|case|tracking|reference|ref|account|acct|booking|reservation|confirmation|version"
     r"|isbn|sku"
     r"|serial|zip|card|iban|amount|total|price|\$|€|£|usd|eur|id|#)[^0-9]{0,12}$"
 )
 _PHONE = re.compile(
-    r"(?<![\w.,/:=@#&%-])(?<!\d\s)(?:\+|00|\()?\d(?:[ \t\u00a0().\-/\u2010-\u2013]{0,3}\d){5,16}"
+    r"(?<![\w.,/:=@#&%-])(?<!\d[ \t])(?:\+|00|\()?\d(?:[ \t\u00a0().\-/\u2010-\u2013]{0,3}\d){5,16}"
     r"(?:[ ,]{0,2}(?:x|ext\.?|extension)[ .:]{0,2}\d{1,6})?(?![\w@%]|[-:/,.]\d)",
     re.IGNORECASE,
 )
@@ -43,6 +50,12 @@ _DATE = re.compile(
 )
 _THOUSANDS = re.compile(r"^\d{1,3}(?:[ .]\d{3})+$")
 _NORTH_AMERICAN = re.compile(r"^(?:\+?1[-. ]?)?(?:\(\d{3}\)|\d{3})[-. ]{1,2}\d{3}[-. ]\d{4}$")
+
+# Groups of two to four digits, all parted in one way; of two groups only with a leading nought, or as 555-0123.
+_LIKE_A_PHONE = re.compile(
+    r"^(?:\(?0\d{1,4}\)?([ .\-/])\d{2,8}(?:[ .\-]\d{2,4}){0,4}|\(?\d{2,4}\)?([ .\-])\d{2,4}(?:\2\d{2,4}){1,4}"
+    r"|\d{3}-\d{4})$"
+)
 
 _EMAIL = re.compile(
     r"[\w.+%'!#$&*=?^`{|}~-]{1,64}(?<![.'])@(?:[^\W_](?:[\w-]{0,62}\.)){1,8}[^\W\d_][\w-]{1,23}"
@@ -240,18 +253,20 @@ def _is_ip(value: str) -> bool:
 def _phones(text: str) -> Iterator[Finding]:
     for match in _PHONE.finditer(text):
         value = match.group()
-        if _is_phone(value, _before(text, match.start(), 70)):
+        if _is_phone(value, _before(text, match.start(), 70), text[match.end() : match.end() + 50]):
             yield Finding(*match.span(), "PHONE")
 
 
-def _is_phone(value: str, before: str) -> bool:
+def _is_phone(value: str, before: str, after: str) -> bool:
     number = re.split(r"(?i)[ ,]{0,2}(?:x|ext)", value)[0].strip()
     digits = re.sub(r"\D", "", number)
-    if not 7 <= len(digits) <= 15 or _DATE.match(number) or len(set(digits)) == 1:
+    cued = _PHONE_CUE.search(before) is not None or _PHONE_AFTER.match(after) is not None
+    if not (6 if cued else 7) <= len(digits) <= 15 or _DATE.match(number) or len(set(digits)) == 1:
         return False
     if number.startswith(("+", "00")):
-        return _plausible("+" + digits.removeprefix("00"), ("US",)) or bool(_PHONE_CUE.search(before)) or "+" in number
-    if _PHONE_CUE.search(before) and not re.match(r"^\d{12,}$", number):
+        grouped = len(re.findall(r"\d+", number)) > 1
+        return "+" in number or grouped or _plausible("+" + digits.removeprefix("00"), ("US",))
+    if cued and not re.match(r"^\d{12,}$", number):
         return True
     if _NOT_PHONE_CUE.search(before):
         return False
@@ -262,7 +277,10 @@ def _is_phone(value: str, before: str) -> bool:
         return len(digits) in (10, 11) and (digits[0] == "0" or _plausible(number, ("US",)))
     if _THOUSANDS.match(number) and not number.startswith("0"):
         return False
-    return len(re.findall(r"\d+", number)) <= 6 and _plausible(number, _REGIONS)
+    groups = re.findall(r"\d+", number)
+    if len(groups) > 6:
+        return False
+    return _plausible(number, _REGIONS) or (_LIKE_A_PHONE.match(number) is not None and min(map(len, groups)) >= 2)
 
 
 @functools.lru_cache(maxsize=4096)

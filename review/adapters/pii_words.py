@@ -68,3 +68,14 @@ NAME_PARTICLES = """
     van von der den de la los las del della dela da dos das do di du le el al bin ibn ben bint ter ten af av vom zu
     y e
 """
+
+# Capitalised in the middle of a sentence they are something else, although some are called so.
+NEVER = """
+    january february march april may june july august september october november december monday tuesday wednesday
+    thursday friday saturday sunday christmas easter english french german italian spanish dutch indian christian king
+    queen prince princess lord lady general major bishop baron page case price chance art story star power royal storm
+    china india jordan israel georgia paris london florence sydney victoria chelsea austin dallas houston madison
+    charlotte virginia carolina dakota savannah phoenix brooklyn asia america san santa los las saint google facebook
+    windows internet apple amazon visa dell ford chase vista van house church park hall field street bank company card
+    order support service customer account team subject dear regards united states new york west east north south
+"""
