@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 _SCHEMA = """
@@ -69,6 +69,19 @@ class Cache:
                 count += self._connection.execute("DELETE FROM entry WHERE owner = ?", [owner]).rowcount
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return count
+
+    def forget_with(self, has: Callable[[bytes], bool]) -> int:
+        """Erase every value of which `has` is true, in the journal too; returns how many. Reads the whole cache."""
+        gone: list[tuple[str, str]] = []
+        with self._lock:
+            for kind, key, value in self._connection.execute("SELECT kind, key, value FROM entry"):
+                if has(zlib.decompress(value)):
+                    gone.append((kind, key))
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany("DELETE FROM entry WHERE kind = ? AND key = ?", gone)
+            self._connection.execute("COMMIT")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return len(gone)
 
     def close(self) -> None:
         """Close the file."""

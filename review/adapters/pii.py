@@ -24,8 +24,6 @@ Everything is found without a network. `Stripper` is for one thread of one proce
 from __future__ import annotations
 
 import functools
-import hashlib
-import hmac
 import json
 import re
 from collections import Counter
@@ -33,12 +31,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
+import regex
+
 from review.adapters import pii_address, pii_patterns
 from review.adapters.pii_names import ORDINARY, Names
+from review.adapters.pii_rules import word_digest, words_of
 from review.domain import identity
 from review.domain.redaction import PLACEHOLDER, Finding, Placeholders, settle
 
 _ROUNDS = 6
+# Seconds that a lead's expression may take for one text.
+_PATIENCE = 5.0
 # Keys whose values say what a part of a record is, not what somebody said.
 _STRUCTURE = frozenset({"role", "type", "id", "tool_call_id", "finish_reason", "model", "usage", "object", "mime_type"})
 _SCHEMA = frozenset({"name", "type", "required", "format", "pattern", "$ref", "enum", "const", "title"})
@@ -58,16 +61,6 @@ class Rules(NamedTuple):
 
     words: frozenset[tuple[int, str]] = frozenset()
     patterns: tuple[str, ...] = ()
-
-
-def word_digest(key: bytes, words: Sequence[str]) -> str:
-    """The keyed hash by which leaked words are known again, however they are spaced and capitalised."""
-    return hmac.new(key, b"leak\0" + "\0".join(words).encode(), hashlib.sha256).hexdigest()[:32]
-
-
-def words_of(text: str) -> list[re.Match[str]]:
-    """The words of a text as rules count them."""
-    return list(re.finditer(r"\w+", text))
 
 
 @dataclass
@@ -108,7 +101,7 @@ class Stripper:
         self._names = _names()
         self._key, self._rules = key, rules or Rules()
         self._sizes = sorted({size for size, _ in self._rules.words}, reverse=True)
-        self._expressions = [re.compile(each) for each in self._rules.patterns]
+        self._expressions = [regex.compile(each) for each in self._rules.patterns]
 
     def find(self, texts: Sequence[str]) -> list[list[Finding]]:
         """Personal data of each text by itself, settled."""
@@ -215,7 +208,7 @@ class Stripper:
 
     def _by_rules(self, text: str) -> Iterator[Finding]:
         for expression in self._expressions:
-            for match in expression.finditer(text):
+            for match in expression.finditer(text, timeout=_PATIENCE):
                 yield Finding(*match.span(), "LEAK")
         if not self._sizes:
             return

@@ -119,6 +119,10 @@ class Placeholders:
         self._last[kind] += 1
         return f"<{kind}_{self._last[kind]}>"
 
+    def placeholder(self, kind: str, value: str) -> str:
+        """The placeholder of a value that was given to `name`."""
+        return self._by_value[kind, value]
+
     def apply(self, text: str, findings: Sequence[Finding]) -> str:
         """The text with every settled finding replaced; each value was given to `name` before."""
         parts: list[str] = []

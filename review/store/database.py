@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 
 from review.errors import DatabaseBroken, DatabaseLocked
+from review.store import compact
 
 _HOLDER = re.compile(r"held in (?:.*/)?([^/]+) \(PID (\d+)\)")
 
@@ -32,6 +33,7 @@ class Database:
         """
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
+        compact.if_due(path)
         try:
             # One file, one set of settings: a second connect in this process must match them.
             self._connection = duckdb.connect(str(path), config={"memory_limit": memory_limit})
