@@ -40,10 +40,12 @@ class Settings:
     Attributes:
         min_cluster_size: texts in the smallest cluster.
         seed: the same seed and vectors give the same clusters.
+        centre: of all vectors, where those to be grouped are only some of them; by default their own mean.
     """
 
     min_cluster_size: int
     seed: int = 0
+    centre: Vectors | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def cluster(vectors: Vectors, weight: Labels, settings: Settings) -> tuple[Clust
     often = np.flatnonzero(noise & (weight >= settings.min_cluster_size))
     label[often] = label.max() + 1 + np.arange(len(often))
     noise[often] = False
-    label = _merged(vectors, label)
+    label = _merged(vectors, label, vectors.mean(axis=0) if settings.centre is None else settings.centre)
     centroid = centroids(vectors, label)
     near, _ = assign(vectors, centroid)
     label = np.where(label < 0, near, label)
@@ -212,7 +214,7 @@ def _dense(places: Vectors, size: int) -> Labels:
         return np.asarray(found.fit_predict(places.astype(np.float64)), dtype=np.int64)
 
 
-def _merged(vectors: Vectors, label: Labels) -> Labels:
+def _merged(vectors: Vectors, label: Labels, middle: Vectors) -> Labels:
     """Clusters that are one by complete linkage of their centres, seen from the centre of all vectors.
 
     Seen from the origin all texts of one trade are alike; from their own centre they point apart.
@@ -222,9 +224,9 @@ def _merged(vectors: Vectors, label: Labels) -> Labels:
 
     hierarchy: Any = _hierarchy  # it carries no types
 
-    if label.max(initial=-1) < 2:
+    if label.max(initial=-1) < 1:
         return label
-    centre = _normal(centroids(_normal(vectors - vectors.mean(axis=0)), label)).astype(np.float64)
+    centre = _normal(centroids(_normal(vectors - middle), label)).astype(np.float64)
     apart = np.clip(1 - centre @ centre.T, 0, 2)
     np.fill_diagonal(apart, 0)
     tree = hierarchy.linkage(squareform(apart, checks=False), "complete")

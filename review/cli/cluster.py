@@ -1,4 +1,4 @@
-"""`review cluster`: what people ask for, as groups that keep their names from week to week."""
+"""`review cluster` and `review import suite`: what people ask for, in groups, and which of them are tested."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from review.cli.base import Context, main, progress, verb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from review.services.cluster import Clustered, Step
 
@@ -28,6 +28,28 @@ def cluster(context: Context, seed: int, fresh: bool) -> None:
         encoder = open_encoder(desk.settings.config.embedding)
         made = service.cluster(desk, encoder, cache, seed=seed, fresh=fresh, tell=_bars(bars))
     context.print(_document(made), _lines(made))
+
+
+def import_suite(context: Context, files: Sequence[str]) -> None:
+    """`review import suite`: prompts of an eval suite, placed among the clusters where there are any."""
+    from pathlib import Path
+
+    from review.adapters.cache import Cache
+    from review.adapters.embedding import open_encoder
+    from review.services import cluster as service
+    from review.services import suite
+
+    read = new = 0
+    with context.desk() as desk, closing(Cache(desk.settings.cache_file)) as cache:
+        for file in map(Path, files):
+            with progress(f"suite {file.name}") as tell:
+                made = suite.import_suite(desk, file, tell)
+            read, new = read + made.read, new + made.new
+        placed = service.place_inputs(desk, open_encoder(desk.settings.config.embedding), cache)
+    lines = [f"suite: {read:,} read, {new:,} new, {read - new:,} present already"]
+    if placed is None:
+        lines.append("There are no clusters yet; `review cluster` makes them and places the prompts.")
+    context.print({"read": read, "new": new, "present": read - new, "placed": placed}, lines)
 
 
 def _bars(open_bars: ExitStack) -> Callable[[Step, int, int], None]:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from review.cli.base import Context, main, progress, verb
+from review.cli.cluster import import_suite
 from review.cli.traces import TRACE_FORMATS, import_traces
 
 _KINDS = ("pairs", "verdicts", "labels")
@@ -17,7 +18,7 @@ _SHOWN_REJECTS = 20
 
 
 @verb(main, "import")
-@click.argument("kind", type=click.Choice((*_KINDS, "traces")))
+@click.argument("kind", type=click.Choice((*_KINDS, "traces", "suite")))
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
 @click.option("--skip-invalid", is_flag=True, help="Write the good lines of a file that has bad ones.")
 @click.option("--map", "names", multiple=True, metavar="OURS=THEIRS", help="Rename a field of a foreign file.")
@@ -25,7 +26,7 @@ _SHOWN_REJECTS = 20
 def import_(
     context: Context, kind: Any, files: tuple[str, ...], skip_invalid: bool, names: tuple[str, ...], form: str | None
 ) -> None:
-    """Import pairs, verdicts, labels or traces from JSONL, CSV or Parquet files.
+    """Import pairs, verdicts, labels or traces from JSONL, CSV or Parquet files; an eval suite's prompts as text too.
 
     Traces also come from folders, partitioned Parquet lakes and s3:// addresses, gzipped or not, as logged by OpenAI
     clients, OpenTelemetry, Langfuse or LiteLLM.
@@ -35,6 +36,9 @@ def import_(
         return
     if form is not None:
         raise click.UsageError("--format is for traces.")
+    if kind == "suite":
+        import_suite(context, files)
+        return
     from review.errors import RejectedRecords
     from review.services.ingest import Imported, Options
     from review.services.upload import import_file

@@ -112,7 +112,7 @@ def cluster(
     *,
     seed: int = 0,
     fresh: bool = False,
-    tell: Tell = lambda _step, _done, _total: None,
+    tell: Tell | None = None,
 ) -> Clustered:
     """Place the window's traces. Running it again without new traces changes nothing and embeds nothing.
 
@@ -141,7 +141,7 @@ def cluster(
     first = fresh or not known.ids
     settings = {"seed": seed, "fresh": fresh, "min_cluster_size": config.replay.min_cluster_size}
     run = _Run(
-        *(desk, encoder, cache, seed, tell),
+        *(desk, encoder, cache, seed, tell or _silent),
         id=state["unfinished"] or _run_id(desk.key, settings, state),
         since=state["window_from"],
         traces=int(state["traces"]),
@@ -181,6 +181,29 @@ def cluster(
     )
 
 
+def place_inputs(desk: Desk, encoder: Encoder, cache: Cache) -> int | None:
+    """Give prompts of suites and inputs of pairs their clusters; returns how many, None where no clusters are.
+
+    Clusters that live in another model's space count as none.
+    """
+    answer = desk.ask("cluster.state", {"window_days": desk.settings.config.replay.window_days})
+    known, state = _known(answer.table), answer.document
+    if not known.ids or state["model"] != encoder.model:
+        return None
+    run = _Run(
+        *(desk, encoder, cache, 0, _silent),
+        id="",
+        since=state["window_from"],
+        traces=int(state["traces"]),
+        known=known,
+    )
+    return _place_inputs(run)
+
+
+def _silent(_step: Step, _done: int, _total: int) -> None:
+    """Tell nobody."""
+
+
 def _make_first(run: _Run, *, fresh: bool) -> None:
     """Clusters of the window's traces, or of a sample of them."""
     everything = list(_ids(run, everything=True))
@@ -207,7 +230,9 @@ def _make(run: _Run, found: _Texts, n: int, *, fresh: bool) -> None:
     """Cluster texts, name the clusters and hand them in with their members."""
     later = bool(run.known.ids)
     size = clustering.smallest(run.desk.settings.config.replay.min_cluster_size, n)
-    label, noise = _cluster(found, clustering.Settings(size, run.seed))
+    # What is left over is alike or not as seen from all traffic, not from among the leftovers.
+    centre = run.known.centroid.mean(axis=0) if later else None
+    label, noise = _cluster(found, clustering.Settings(size, run.seed, centre))
     if not later:
         run.clustered, run.noise = len(found.ids), int(noise.sum())
     else:

@@ -108,7 +108,8 @@ def words(answer: str) -> str:
     return ANSWERS.get(answer, answer)
 
 
-def _ink() -> str:
+def ink() -> str:
+    """The colour of text and lines."""
     return "#e4e7e8" if dark() else "#1f2529"
 
 
@@ -156,7 +157,7 @@ def intervals(results: Mapping[str, Result], low: float = 0.0) -> alt.LayerChart
         x=alt.X("low:Q", scale=scale, axis=axis), x2="high:Q"
     )
     points = base.mark_point(size=110, filled=True, color=_cell(), opacity=1).encode(x=alt.X("value:Q", scale=scale))
-    labels = base.mark_text(align="center", dy=-14, fontSize=12, color=_ink()).encode(
+    labels = base.mark_text(align="center", dy=-14, fontSize=12, color=ink()).encode(
         x=alt.X("value:Q", scale=scale), text=alt.Text("value:Q", format=".2f")
     )
     return alt.LayerChart(layer=[bars, points, labels]).properties(height=ROW * len(rows) + 40)
@@ -222,7 +223,7 @@ def forest(lines: Sequence[Line], *, reference: float | None = None, order: bool
     scale = alt.Scale(domain=[0, 1.4], nice=False, zero=True)
     axis = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format="%", title=None, domain=False, ticks=False)
     # The whole line takes the click, not only its thin bar.
-    ground = base.mark_bar(height={"band": 0.9}, color=_ink(), cornerRadius=4, cursor="pointer").encode(
+    ground = base.mark_bar(height={"band": 0.9}, color=ink(), cornerRadius=4, cursor="pointer").encode(
         x=alt.XDatum(0, scale=scale, axis=axis),
         x2=alt.X2Datum(1.4),
         opacity=alt.condition(chosen, alt.value(0.12), alt.value(0.001)),
@@ -234,10 +235,10 @@ def forest(lines: Sequence[Line], *, reference: float | None = None, order: bool
     points = base.mark_point(size=85, filled=True, color=_cell(), opacity=1, cursor="pointer").encode(
         x=alt.X("value:Q", scale=scale)
     )
-    numbers = base.mark_text(align="left", fontSize=12, color=_ink(), cursor="pointer").encode(
+    numbers = base.mark_text(align="left", fontSize=12, color=ink(), cursor="pointer").encode(
         x=alt.XDatum(1.03, scale=scale), text="text:N"
     )
-    counts = base.mark_text(align="left", fontSize=11, color=_ink(), opacity=0.65, cursor="pointer").encode(
+    counts = base.mark_text(align="left", fontSize=11, color=ink(), opacity=0.65, cursor="pointer").encode(
         x=alt.XDatum(1.2, scale=scale), text="of:N"
     )
     layers: list[alt.Chart] = [ground]
@@ -245,7 +246,7 @@ def forest(lines: Sequence[Line], *, reference: float | None = None, order: bool
         data = pd.DataFrame([{"reference": reference}])
         layers.append(
             alt.Chart(data)
-            .mark_rule(strokeDash=[4, 4], color=_ink(), opacity=0.7)
+            .mark_rule(strokeDash=[4, 4], color=ink(), opacity=0.7)
             .encode(x=alt.X("reference:Q", scale=scale), tooltip=[alt.Tooltip("reference:Q", format=".0%")])
         )
     return alt.LayerChart(layer=[*layers, bars, points, numbers, counts]).properties(height=30 * len(rows) + 34)
@@ -291,7 +292,7 @@ def trend(lines: Sequence[Line], reference: float) -> alt.LayerChart | None:
         .encode(
             y=y,
             opacity=alt.value(1),
-            stroke=alt.condition(chosen, alt.value(_ink()), alt.value("transparent")),
+            stroke=alt.condition(chosen, alt.value(ink()), alt.value("transparent")),
             strokeWidth=alt.value(2.5),
         )
         .add_params(chosen)
@@ -343,7 +344,16 @@ def draw(key: tuple[Hashable, ...], build: Build, alt_text: str) -> bool:
     return True
 
 
-def pick(key: tuple[Hashable, ...], build: Build, alt_text: str, names: Sequence[str], *, name: str) -> str | None:
+def pick(
+    key: tuple[Hashable, ...],
+    build: Build,
+    alt_text: str,
+    names: Sequence[str],
+    *,
+    name: str,
+    label: str = "Show the pairs behind",
+    hint: str = "click a line above, or choose here",
+) -> str | None:
     """Show a forest or a trend and return the line that was chosen, by a click on it or from the list below it.
 
     Args:
@@ -352,6 +362,8 @@ def pick(key: tuple[Hashable, ...], build: Build, alt_text: str, names: Sequence
         alt_text: As in draw().
         names: The lines, in the order of the list.
         name: Unique on the page.
+        label: What choosing does, for those who do not see the picture.
+        hint: What the list says while nothing is chosen.
     """
     box, picture = f"{name}_box", f"{name}_picture"
 
@@ -366,12 +378,12 @@ def pick(key: tuple[Hashable, ...], build: Build, alt_text: str, names: Sequence
             specification, width="stretch", key=picture, on_select=clicked, selection_mode="row", alt=alt_text
         )
     return st.selectbox(
-        "Show the pairs behind",
+        label,
         list(names),
         None,
         key=box,
         format_func=lambda each: line(each, 80),
-        placeholder="click a line above, or choose here",
+        placeholder=hint,
         label_visibility="collapsed",
     )
 
@@ -404,10 +416,10 @@ def counts(found: Mapping[str, int]) -> alt.LayerChart:
     )
     bars = (
         base.mark_bar(cornerRadiusEnd=3, height=20, color=_cell(), cursor="pointer")
-        .encode(stroke=alt.condition(chosen, alt.value(_ink()), alt.value("transparent")), strokeWidth=alt.value(2.5))
+        .encode(stroke=alt.condition(chosen, alt.value(ink()), alt.value("transparent")), strokeWidth=alt.value(2.5))
         .add_params(chosen)
     )
-    labels = base.mark_text(align="left", dx=6, color=_ink()).encode(text="text:N")
+    labels = base.mark_text(align="left", dx=6, color=ink()).encode(text="text:N")
     return alt.LayerChart(layer=[bars, labels]).properties(height=36 * len(found) + 20)
 
 
@@ -483,7 +495,7 @@ def matrix(comparison: Comparison) -> alt.LayerChart:
         .encode(
             color=alt.condition(alt.datum.agrees, alt.value(_cell()), alt.value(JUDGE)),
             opacity=alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0.07, 1.0]), legend=None),
-            stroke=alt.condition(chosen, alt.value(_ink()), alt.value("transparent")),
+            stroke=alt.condition(chosen, alt.value(ink()), alt.value("transparent")),
             strokeWidth=alt.value(2.5),
         )
         .add_params(chosen)
@@ -492,7 +504,7 @@ def matrix(comparison: Comparison) -> alt.LayerChart:
     strong = "#0f1416" if dark() else "#ffffff"
     numbers = base.mark_text(fontSize=14, fontWeight=600, tooltip=None).encode(
         text=alt.Text("count:Q", format=","),
-        color=alt.condition("datum.share > 0.55", alt.value(strong), alt.value(_ink())),
+        color=alt.condition("datum.share > 0.55", alt.value(strong), alt.value(ink())),
     )
     return alt.LayerChart(layer=[cells, numbers]).properties(height=54 * len(answers) + 60)
 
@@ -555,7 +567,7 @@ def order_effect(order: OrderEffect) -> alt.LayerChart:
             "kind:N", scale=alt.Scale(domain=names, range=[colour for _, colour in KINDS.values()]), legend=None
         )
     )
-    labels = base.mark_text(align="left", dx=6, color=_ink()).encode(text="text:N")
+    labels = base.mark_text(align="left", dx=6, color=ink()).encode(text="text:N")
     return alt.LayerChart(layer=[bars, labels]).properties(height=190)
 
 
@@ -608,6 +620,6 @@ def people_matrix(pairwise: Sequence[TwoPeople], names: Sequence[str]) -> alt.La
     strong = "#0f1416" if dark() else "#ffffff"
     numbers = base.mark_text(fontSize=13, fontWeight=600, tooltip=None).encode(
         text=alt.Text("kappa:Q", format=".2f"),
-        color=alt.condition("datum.strength > 0.55", alt.value(strong), alt.value(_ink())),
+        color=alt.condition("datum.strength > 0.55", alt.value(strong), alt.value(ink())),
     )
     return alt.LayerChart(layer=[cells, numbers]).properties(height=46 * len(names) + 50)

@@ -65,6 +65,8 @@ PAGES: tuple[PageInfo, ...] = (
     PageInfo("label.py", "Label", ":material/rate_review:", ("reviewer", "lead")),
     PageInfo("flag.py", "Flag", ":material/flag:"),
     PageInfo("rounds.py", "Rounds", ":material/stacks:", ("lead",)),
+    PageInfo("coverage.py", "Coverage", ":material/bubble_chart:", ("lead",)),
+    PageInfo("audit.py", "Weekly audit", ":material/fact_check:", ("reviewer", "lead")),
     PageInfo("agreement.py", "Agreement", ":material/handshake:", ("lead",)),
     PageInfo("parity.py", "Parity", ":material/balance:", ("lead",)),
     PageInfo("adversarial.py", "Adversarial set", ":material/shield:"),
