@@ -21,9 +21,9 @@ from review.domain.types import Calibration, ErrorDirection, Pair, Side, Tone, W
 
 ChatMessage = dict[str, str]
 
-LONGEST_RATIONALE = 300
+LONGEST_RATIONALE = 160
 # Room for a reply: the rationale, and the keys and answers around it.
-REPLY_TOKENS = 400
+REPLY_TOKENS = 300
 _RATIONALE = {"type": "string", "maxLength": LONGEST_RATIONALE}
 _ERRORS = ["none", "cautious", "confident", "other", "cannot_tell"]
 _CALIBRATIONS = ["under", "right", "over"]
