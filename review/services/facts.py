@@ -68,8 +68,8 @@ class Rules:
                 "majority": "One answer a pair: adjudicated, else the majority; pairs without either are left out.",
                 "each": "Each label counts by itself; adjudications do not.",
             }[self.unit],
-            "A judge's votes in one order are joined by majority; an order that splits evenly goes with the other where "
-            "that makes a majority of all votes. Verdicts in both orders must be the same; "
+            "A judge's votes in one order are joined by majority; an order that splits evenly goes with the other "
+            "where that makes a majority of all votes. Verdicts in both orders must be the same; "
             + {
                 "own": "one that changes with the order agrees with nobody.",
                 "tie": "one that changes with the order counts as a tie.",
