@@ -182,7 +182,9 @@ class Names:
         )
 
     def _no_name(self, word: str) -> bool:
-        return len(word) < 3 or self._ordinary(word) or word in _NOT_A_PERSON
+        # Only what the lists know: people who type so mistype many a word.
+        listed = word in self._lists.given or word in self._lists.family
+        return len(word) < 3 or not listed or self._ordinary(word) or word in _NOT_A_PERSON
 
     def cued(self, text: str) -> Iterator[Finding]:
         """People whom the words around them, or the lists of names, give away. Needs no model."""
