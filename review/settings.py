@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from review.domain.contract import Contract
+from review.domain.legal import complain
 from review.domain.pipeline import Embedding, Endpoints, Gates, Judges, Replay
 from review.domain.rubric import DEFAULT_CATEGORIES, FailureCategory, Rubric
 from review.errors import BadSettings
@@ -23,7 +24,7 @@ class _Section(BaseModel):
 
 
 class Adversarial(_Section):
-    """The permanent adversarial set: the JSONL mirror's path and the set's weight in the gate."""
+    """The permanent adversarial set: the JSONL mirror's path, from this file's folder, and its weight in the gate."""
 
     path: str | None = None
     weight: float = Field(default=3.0, gt=0)
@@ -100,26 +101,68 @@ def database(db: Path | None = None, environ: Mapping[str, str] = os.environ) ->
 
 
 def read_config(path: Path) -> EvalConfig:
-    """Read and check `path`.
+    """Read and check `path`. A relative path in it counts from its own folder.
 
     Raises:
-        BadSettings: names the file, the key, the value's problem and what is legal.
+        BadSettings: names the file, the line, the key, its value and what is legal; the first, if there are several.
     """
+    config, problems = check_config(path)
+    if config is None:
+        more = f" (and {len(problems) - 1} more: review config check {path})" if len(problems) > 1 else ""
+        raise BadSettings(problems[0] + more)
+    mirror = config.adversarial.path
+    if mirror is None or Path(mirror).expanduser().is_absolute():
+        return config
+    whole = str((path.parent / mirror).resolve())
+    return config.model_copy(update={"adversarial": config.adversarial.model_copy(update={"path": whole})})
+
+
+def check_config(path: Path) -> tuple[EvalConfig | None, list[str]]:
+    """What a file configures, or everything that is wrong with it, one sentence each, in the order of its lines."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = f"cannot be read as YAML ({type(error).__name__})"
-        raise BadSettings(f"{path}: {reason}. Correct it or set REVIEW_CONFIG.") from error
+        text = path.read_text(encoding="utf-8")
+        document = yaml.safe_load(text)
+        tree = cast("yaml.Node | None", yaml.compose(text, Loader=yaml.SafeLoader))
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
+        return None, [f"{path}: cannot be read ({type(error).__name__}). Correct it or set REVIEW_CONFIG."]
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" line {mark.line + 1}" if mark is not None else ""
+        return None, [f"{path}{place}: cannot be read as YAML. Correct it or set REVIEW_CONFIG."]
+    lines: dict[tuple[str, ...], int] = {}
+    twice = [f"{path} line {line}: {'.'.join(key)} stands twice. Keep one." for key, line in _walk(tree, (), lines)]
+    if twice:
+        return None, twice
     top = cast("dict[str, object]", document) if isinstance(document, dict) else {}
     block = top.get("eval_config")
     if not isinstance(block, dict):
-        raise BadSettings(f'{path}: the top-level key "eval_config" is missing.')
+        return None, [f'{path}: the top-level key "eval_config" is missing, or is no section.']
     if beside := sorted(str(key) for key in top if key != "eval_config"):
-        raise BadSettings(f"{path}: {', '.join(beside)} stands beside eval_config; move it below eval_config.")
+        return None, [f"{path}: {', '.join(beside)} stands beside eval_config; move it below eval_config."]
     try:
-        return EvalConfig.model_validate(block)
+        return EvalConfig.model_validate(block), []
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(["eval_config", *(str(part) for part in first["loc"])])
-        legal = f" Legal keys: {', '.join(EvalConfig.model_fields)}." if first["type"] == "extra_forbidden" else ""
-        raise BadSettings(f"{path}: {key}: {first['msg']} (value: {str(first['input'])[:60]!r}).{legal}") from error
+        found: list[tuple[int, str]] = []
+        for each in error.errors(include_url=False):
+            key = ("eval_config", *(str(part) for part in each["loc"]))
+            line = next(lines[key[:size]] for size in range(len(key), 0, -1) if key[:size] in lines)
+            found.append((line, f"{path} line {line}: {complain(each, EvalConfig, 'eval_config')}"))
+        return None, [problem for _, problem in sorted(found)]
+
+
+def _walk(
+    node: yaml.Node | None, key: tuple[str, ...], lines: dict[tuple[str, ...], int]
+) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Notes each key's line, and yields the keys that stand twice, of which YAML would quietly take the last."""
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            below = (*key, str(name.value))
+            line = name.start_mark.line + 1
+            if below in lines:
+                yield below, line
+            lines[below] = line
+            yield from _walk(value, below, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for place, value in enumerate(node.value):
+            lines[(*key, str(place))] = value.start_mark.line + 1
+            yield from _walk(value, (*key, str(place)), lines)

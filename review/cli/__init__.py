@@ -1,12 +1,28 @@
 """The command line: parse, call one service, print. One module a family of verbs."""
 
-from review.cli import adversarial, app, cluster, judge, numbers, pii, pipeline, records, replay, rounds, sample, traces
+from review.cli import (
+    adversarial,
+    app,
+    cluster,
+    config,
+    judge,
+    numbers,
+    pii,
+    pipeline,
+    records,
+    replay,
+    rounds,
+    sample,
+    synthesize,
+    traces,
+)
 from review.cli.base import main
 
 __all__ = [
     "adversarial",
     "app",
     "cluster",
+    "config",
     "judge",
     "main",
     "numbers",
@@ -16,5 +32,6 @@ __all__ = [
     "replay",
     "rounds",
     "sample",
+    "synthesize",
     "traces",
 ]
