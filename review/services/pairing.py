@@ -14,42 +14,48 @@ from review.services import ingest
 from review.services.workspace import Workspace
 from review.store import replays as store
 from review.store import staging
-from review.store.replays import Scope
 
-BATCH = 200
+_COLUMNS = ("prompt_id", "task", "messages", "tools", "reference", "synthetic")
 
 
 @dataclass(frozen=True)
 class Paired:
-    """One batch: how many pairs were made, how many could not be, and the position to go on after (None: done)."""
+    """One batch: how many pairs were made, and how many could not be."""
 
     made: int
     rejected: int
-    last: int | None
 
 
-def make_pairs(workspace: Workspace, scope: Scope, old: str, new: str, after: int, now: datetime) -> Paired:
-    """Make pairs of the next traces after a position.
+def make_pairs(workspace: Workspace, sample: str, old: str, new: str, places: Any, now: datetime) -> Paired:
+    """Make pairs of traces that stand at these places (store.replays.PLACES), those that are pairs already left out.
 
     Identical answers become pairs too: they belong to the frame's counts. Pairs and their origins are written together.
     """
     with workspace.database.transaction() as cursor:
-        waiting = store.ready(cursor, scope, old, new, after, BATCH)
-        if not waiting:
-            return Paired(0, 0, None)
-        ids = [pair_id(workspace.key, each["trace_id"], old, new) for each in waiting]
-        rows = [Row(at, _document(each, name)) for at, (each, name) in enumerate(zip(waiting, ids, strict=True))]
+        found = _complete(cursor, places, old, new)
+        ids = {trace_id: pair_id(workspace.key, trace_id, old, new) for trace_id in found}
+        rows = [Row(at, _document(found[each], ids[each])) for at, each in enumerate(found)]
         batch = ingest.check_rows(workspace.key, "pairs", rows, {})
-        known = staging.known(cursor, "pairs", batch.staged)
         # A pair that came back from an export stands already; it only lacks its origin.
-        present = {each.line for each in known}
-        staging.write(cursor, "pairs", staging.without(batch.staged, present), source_of(scope.sample, old, new), now)
+        present = {each.line for each in staging.known(cursor, "pairs", batch.staged)}
+        staging.write(cursor, "pairs", staging.without(batch.staged, present), source_of(sample, old, new), now)
         bad = {each.line for each in batch.rejected}
-        origins = [
-            (name, each["trace_id"]) for at, (each, name) in enumerate(zip(waiting, ids, strict=True)) if at not in bad
-        ]
-        store.originate(cursor, origins, scope.sample, old, new)
-    return Paired(len(origins), len(bad), waiting[-1]["position"])
+        origins = [(ids[each], each) for at, each in enumerate(found) if at not in bad]
+        store.originate(cursor, origins, sample, old, new)
+    return Paired(len(origins), len(bad))
+
+
+def _complete(cursor: store.Cursor, places: Any, old: str, new: str) -> dict[str, dict[str, Any]]:
+    """Traces with both answers, in the order of the places."""
+    traces = store.documents(cursor, places, _COLUMNS)
+    olds = store.answers(cursor, places, "old_answer", old)
+    news = store.answers(cursor, places, "new_answer", new)
+    done = store.paired(cursor, list(traces), old, new)
+    return {
+        each: traces[each] | {"old": olds[each], "new": news[each]}
+        for each in places["trace_id"].to_pylist()
+        if each in traces and each in olds and each in news and each not in done
+    }
 
 
 def _document(waiting: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -28,6 +28,8 @@ pa: Any = _pa  # it carries no types
 KIND = "response"
 # Failures one after the other, without an answer between them, after which a side is given up for this run.
 GIVE_UP = 20
+# Traces read at once: the app does nothing else meanwhile, so it must be short.
+PAGE = 50
 _HAND_IN_ROWS = 200
 _HAND_IN_BYTES = 4_000_000
 _HAND_IN_SECONDS = 1.0
@@ -174,9 +176,14 @@ def replay(
         asyncio.run(run.all(wanted, environ))
     finally:
         cache.close()
-    while stripped and desk.ask("replay.measure", {**scope, "stack": named["old"]}).document["measured"]:
-        pass
-    made, unpairable = _pair(desk, scope, named)
+    if stripped:
+        for listed in _places(desk, {**scope, "what": "measure", "stack": named["old"]}):
+            desk.ask("replay.measure", {"stack": named["old"]}, listed)
+    made = unpairable = 0
+    for listed in _places(desk, {**scope, "what": "pair", **named}):
+        batch = desk.ask("replay.pair", {"sample": scope["sample"], **named}, listed).document
+        made += batch["made"]
+        unpairable += batch["rejected"]
     after = desk.ask("replay.look", {**scope, **named}).document
     for side, report in reports.items():
         report.failing = after["failing"][side]
@@ -190,15 +197,16 @@ def replay(
     )
 
 
-def _pair(desk: Desk, scope: Mapping[str, Any], named: Mapping[Side, str]) -> tuple[int, int]:
-    made = unpairable = 0
-    after: int | None = -1
-    while after is not None:
-        batch = desk.ask("replay.pair", {**scope, **named, "after": after}).document
-        made += batch["made"]
-        unpairable += batch["rejected"]
-        after = batch["last"]
-    return made, unpairable
+def _places(desk: Desk, arguments: Mapping[str, Any]) -> Iterable[Any]:
+    """Where what is to be done stands, as many at a time as one operation may read."""
+    after = -1
+    while True:
+        listed: Any = desk.ask("replay.places", {**arguments, "after": after}).table
+        if not len(listed):
+            return
+        after = listed["trace"][-1].as_py()
+        for start in range(0, len(listed), PAGE):
+            yield listed.slice(start, PAGE)
 
 
 class _Run:
@@ -257,7 +265,7 @@ class _Side:
     async def run(self) -> None:
         """Ask for everything that is missing, and hand it in."""
         askers = self.client.endpoint.concurrency
-        queue: asyncio.Queue[Row | None] = asyncio.Queue(maxsize=max(2 * askers, _HAND_IN_ROWS))
+        queue: asyncio.Queue[Row | None] = asyncio.Queue(maxsize=max(2 * askers, PAGE))
         try:
             async with asyncio.TaskGroup() as outer:
                 outer.create_task(self._hand_in_as_they_come())
@@ -272,23 +280,28 @@ class _Side:
 
     async def _feed(self, queue: asyncio.Queue[Row | None], askers: int) -> None:
         """Page by page what waits for an answer. What an earlier run was answered is handed in, not asked again."""
-        after = -1
+        desk, stack = self.shared.desk, self.report.stack
+        pages = iter(_places(desk, {**self.shared.scope, "what": "answer", "stack": stack}))
+        seen: set[str] = set()
         while not self.report.stopped:
-            arguments = {**self.shared.scope, "stack": self.report.stack, "after": after}
-            page: Any = await asyncio.to_thread(self.shared.desk.ask, "replay.work", arguments)
-            rows: list[Row] = page.table.to_pylist()
-            if not rows:
+            listed: Any = await asyncio.to_thread(next, pages, None)
+            if listed is None:
                 break
-            after = rows[-1]["position"]
-            keys = {row["trace_id"]: cache_key(self.report.stack, row["trace_id"]) for row in rows}
+            # Places move when traces are erased meanwhile; nothing is asked twice for it.
+            ids = [each for each in listed["trace_id"].to_pylist() if each not in seen]
+            seen.update(ids)
+            keys = {trace_id: cache_key(stack, trace_id) for trace_id in ids}
             kept = await asyncio.to_thread(self.shared.cache.get, KIND, list(keys.values()))
-            for row in rows:
-                if (value := kept.get(keys[row["trace_id"]])) is not None:
-                    self._answers.append(_row(row["trace_id"], self.report.stack, value))
+            for trace_id in ids:
+                if (value := kept.get(keys[trace_id])) is not None:
+                    self._answers.append(_row(trace_id, stack, value))
                     self.report.kept += 1
                     self._count()
-                else:
-                    await queue.put(row)
+            if len(kept) < len(ids):
+                found: Any = await asyncio.to_thread(desk.ask, "replay.work", {}, listed)
+                for row in found.table.to_pylist():
+                    if keys.get(row["trace_id"], "") not in kept and row["trace_id"] in keys:
+                        await queue.put(row)
         for _ in range(askers):
             await queue.put(None)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pyarrow as _pa
+
 from review.domain import sameness, structured
 from review.domain.types import Output
 from review.errors import NotFound
@@ -15,9 +17,10 @@ from review.services.workspace import Workspace
 from review.store import replays as store
 from review.store.replays import Scope
 
-PAGE = 200
-PAGE_BYTES = 4_000_000
-_MEASURED = 200
+pa: Any = _pa  # it carries no types
+_WORK: Any = pa.schema([(name, pa.string()) for name in ("trace_id", "messages", "tools", "parameters")])
+# Places that one answer lists.
+LISTED = 5000
 
 
 def look(workspace: Workspace, call: Call) -> Answer:
@@ -41,13 +44,26 @@ def look(workspace: Workspace, call: Call) -> Answer:
     return Answer({"sample": scope.sample, **counts, "failing": failing})
 
 
+def places(workspace: Workspace, call: Call) -> Answer:
+    """Where what is to be done stands, after a place: a table for `work`, `measure` or `pair`, some rows at a time.
+
+    Arguments: the scope, what ("answer", "measure" or "pair"), after, and stack, or old and new.
+    """
+    cursor, said, scope = workspace.database.cursor(), call.arguments, _scope(call)
+    after = int(said["after"])
+    if said["what"] == "pair":
+        return Answer({}, store.unpaired(cursor, scope, str(said["old"]), str(said["new"]), after, LISTED))
+    listed = store.unmeasured if said["what"] == "measure" else store.waiting
+    return Answer({}, listed(cursor, scope, str(said["stack"]), after, LISTED))
+
+
 def work(workspace: Workspace, call: Call) -> Answer:
-    """The next traces that wait for a stack's answer, after a position, as a table."""
-    said = call.arguments
-    cursor = workspace.database.cursor()
-    return Answer(
-        {}, store.work(cursor, _scope(call), str(said["stack"]), int(said["after"]), PAGE, PAGE_BYTES).cast(store.WORK)
-    )
+    """The inputs of traces at these places, as a table."""
+    listed = _table(call)
+    columns = ("messages", "tools", "parameters")
+    found = store.documents(workspace.database.cursor(), listed, columns)
+    rows = [{"trace_id": each, **found[each]} for each in listed["trace_id"].to_pylist() if each in found]
+    return Answer({}, pa.Table.from_pylist(rows, _WORK))
 
 
 def adopt(workspace: Workspace, call: Call) -> Answer:
@@ -69,12 +85,14 @@ def fail(workspace: Workspace, call: Call) -> Answer:
 
 
 def measure(workspace: Workspace, call: Call) -> Answer:
-    """Compare some replayed answers of a stack with the logged ones; `measured` is 0 when all are."""
-    stack = str(call.arguments["stack"])
+    """Compare a stack's answers at these places with the logged ones."""
+    stack, listed = str(call.arguments["stack"]), _table(call)
     with workspace.database.transaction() as cursor:
-        found = store.unmeasured(cursor, _scope(call), stack, _MEASURED)
-        store.measure(cursor, [(name, stack, *_compared(logged, replayed)) for name, logged, replayed in found])
-    return Answer({"measured": len(found)})
+        logged = store.documents(cursor, listed, ("response",))
+        replayed = store.answers(cursor, listed, "old_answer", stack)
+        both = [(each, logged[each]["response"], replayed[each]) for each in logged if each in replayed]
+        store.measure(cursor, [(each, stack, *_compared(one, other)) for each, one, other in both])
+    return Answer({"measured": len(both)})
 
 
 def noise(workspace: Workspace, call: Call) -> Answer:
@@ -83,10 +101,10 @@ def noise(workspace: Workspace, call: Call) -> Answer:
 
 
 def pair(workspace: Workspace, call: Call) -> Answer:
-    """Make pairs of some traces after a position; `last` is the position to go on after, None when done."""
+    """Make pairs of the traces at these places."""
     said = call.arguments
-    made = make_pairs(workspace, _scope(call), str(said["old"]), str(said["new"]), int(said["after"]), call.now)
-    return Answer({"made": made.made, "rejected": made.rejected, "last": made.last})
+    made = make_pairs(workspace, str(said["sample"]), str(said["old"]), str(said["new"]), _table(call), call.now)
+    return Answer({"made": made.made, "rejected": made.rejected})
 
 
 def _compared(logged: str, replayed: str) -> tuple[bool, bool]:

@@ -14,8 +14,10 @@ import pyarrow
 pa: Any = pyarrow  # it carries no types
 Cursor = duckdb.DuckDBPyConnection
 
-WORK: Any = pa.schema(
-    [("position", pa.int32()), *((name, pa.string()) for name in ("trace_id", "messages", "tools", "parameters"))]
+# Where things stand in their tables. Texts are read by it, some at a time in this order: a table's texts are packed by
+# the thousand, and reading scattered ones unpacks everything.
+PLACES: Any = pa.schema(
+    [("trace_id", pa.string()), *((name, pa.int64()) for name in ("trace", "old_answer", "new_answer"))]
 )
 RESPONSES: Any = pa.schema(
     [
@@ -32,13 +34,22 @@ FAILURES: Any = pa.schema(
         ("failed_at", pa.timestamp("us", tz="UTC")),
     ]
 )
+_NOISE: Any = pa.schema(
+    [
+        *((name, pa.string()) for name in ("trace_id", "stack")),
+        ("identical", pa.bool_()),
+        ("structured_differs", pa.bool_()),
+    ]
+)
 # What a sample replays: its first `limit` traces; where only stripped texts may be sent, no others.
 _CHOSEN = """
-    SELECT s.trace_id, s.position, s.stratum, s.pi FROM sampled s JOIN trace t USING (trace_id)
+    SELECT s.trace_id, s.position, s.stratum, s.pi, t.rowid AS place, t.prompt_id, t.response IS NOT NULL AS logged
+    FROM sampled s JOIN trace t USING (trace_id)
     WHERE s.sample_id = $sample AND s.purpose = 'replay' AND (NOT $stripped OR t.redactions IS NOT NULL OR t.synthetic)
     QUALIFY row_number() OVER (ORDER BY s.position) <= $limit
 """
 _EVERYTHING = 2**31 - 1
+_JSON = frozenset({"messages", "tools", "parameters", "response"})
 
 
 @dataclass(frozen=True)
@@ -79,27 +90,76 @@ def exists(cursor: Cursor, sample: str) -> bool:
     return cursor.execute("SELECT 1 FROM sample WHERE sample_id = ?", [sample]).fetchone() is not None
 
 
-def work(cursor: Cursor, scope: Scope, stack: str, after: int, limit: int, size: int) -> Any:
-    """Traces that wait for this stack's answer, after a position: at most `limit`, and about `size` bytes, but one."""
-    untyped: Any = cursor
-    found: Any = untyped.sql(
+def waiting(cursor: Cursor, scope: Scope, stack: str, after: int, limit: int) -> Any:
+    """Traces that wait for this stack's answer: PLACES in order, after one of them."""
+    return _places(
+        cursor,
         f"""
-        WITH waiting AS (
-            SELECT trace_id, position FROM ({_CHOSEN}) c
-            WHERE position > $after
-              AND NOT EXISTS (SELECT 1 FROM response r WHERE r.trace_id = c.trace_id AND r.stack = $stack)
-            ORDER BY position LIMIT $some
-        )
-        SELECT w.position, w.trace_id, t.messages::VARCHAR AS messages, t.tools::VARCHAR AS tools,
-               t.parameters::VARCHAR AS parameters
-        FROM waiting w JOIN trace t USING (trace_id)
-        QUALIFY coalesce(sum(strlen(t.messages::VARCHAR) + coalesce(strlen(t.tools::VARCHAR), 0))
-            OVER (ORDER BY w.position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) < $size
-        ORDER BY w.position
+        SELECT c.trace_id, c.place AS trace, NULL AS old_answer, NULL AS new_answer FROM ({_CHOSEN}) c
+        WHERE c.place > $after
+          AND NOT EXISTS (SELECT 1 FROM response r WHERE r.trace_id = c.trace_id AND r.stack = $stack)
+        ORDER BY c.place LIMIT $some
         """,  # noqa: S608 (a constant of this module)
-        params={**scope.arguments, "stack": stack, "after": after, "some": limit, "size": size},
-    ).to_arrow_table()
-    return found
+        {**scope.arguments, "stack": stack, "after": after, "some": limit},
+    )
+
+
+def unmeasured(cursor: Cursor, scope: Scope, stack: str, after: int, limit: int) -> Any:
+    """Traces with a logged answer that this stack's own was not compared with: PLACES in order, after one of them."""
+    return _places(
+        cursor,
+        f"""
+        SELECT c.trace_id, c.place AS trace, r.rowid AS old_answer, NULL AS new_answer FROM ({_CHOSEN}) c
+        JOIN response r ON r.trace_id = c.trace_id AND r.stack = $stack
+        WHERE c.place > $after AND c.logged AND NOT EXISTS (
+            SELECT 1 FROM replay_noise n WHERE n.trace_id = c.trace_id AND n.stack = $stack
+        ) ORDER BY c.place LIMIT $some
+        """,  # noqa: S608 (a constant of this module)
+        {**scope.arguments, "stack": stack, "after": after, "some": limit},
+    )
+
+
+def unpaired(cursor: Cursor, scope: Scope, old: str, new: str, after: int, limit: int) -> Any:
+    """Traces that both stacks have answered and that are no pair yet: PLACES in order, after one of them."""
+    return _places(
+        cursor,
+        f"""
+        SELECT c.trace_id, c.place AS trace, o.rowid AS old_answer, n.rowid AS new_answer FROM ({_CHOSEN}) c
+        JOIN response o ON o.trace_id = c.trace_id AND o.stack = $old
+        JOIN response n ON n.trace_id = c.trace_id AND n.stack = $new
+        WHERE c.place > $after AND NOT EXISTS (
+            SELECT 1 FROM pair_origin p
+            WHERE p.trace_id = c.trace_id AND p.old_stack = $old AND p.new_stack = $new
+        ) ORDER BY c.place LIMIT $some
+        """,  # noqa: S608 (a constant of this module)
+        {**scope.arguments, "old": old, "new": new, "after": after, "some": limit},
+    )
+
+
+def _places(cursor: Cursor, query: str, values: Mapping[str, Any]) -> Any:
+    untyped: Any = cursor
+    return untyped.sql(query, params=values).to_arrow_table().cast(PLACES)
+
+
+def documents(cursor: Cursor, places: Any, columns: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Columns of traces that stand at these places, by id; JSON as text. One that has moved since is left out."""
+    chosen = ", ".join(f"{name}::VARCHAR" if name in _JSON else name for name in columns)
+    rows = cursor.execute(
+        f"SELECT trace_id, {chosen} FROM trace WHERE rowid IN (SELECT unnest($places::BIGINT[]))",  # noqa: S608 (ours)
+        {"places": places["trace"].to_pylist()},
+    ).fetchall()
+    wanted = set(places["trace_id"].to_pylist())
+    return {row[0]: dict(zip(columns, row[1:], strict=True)) for row in rows if row[0] in wanted}
+
+
+def answers(cursor: Cursor, places: Any, name: str, stack: str) -> dict[str, str]:
+    """Outputs that stand at the places of column `name`, by trace id. One that has moved since is left out."""
+    rows = cursor.execute(
+        "SELECT trace_id, output::VARCHAR FROM response WHERE rowid IN (SELECT unnest($places::BIGINT[])) "
+        "AND stack = $stack",
+        {"places": places[name].to_pylist(), "stack": stack},
+    ).fetchall()
+    return dict(rows)
 
 
 def adopt(cursor: Cursor, scope: Scope, stack: str, now: datetime) -> int:
@@ -151,25 +211,13 @@ def fail(cursor: Cursor, rows: Any) -> int:
     return int(counted[0][0])
 
 
-def unmeasured(cursor: Cursor, scope: Scope, stack: str, limit: int) -> list[tuple[str, str, str]]:
-    """Traces whose replayed answer was not yet compared with the logged one: (trace_id, logged, replayed) as JSON."""
-    return cursor.execute(
-        f"""
-        SELECT c.trace_id, t.response::VARCHAR, r.output::VARCHAR
-        FROM ({_CHOSEN}) c JOIN trace t USING (trace_id)
-        JOIN response r ON r.trace_id = c.trace_id AND r.stack = $stack
-        WHERE t.response IS NOT NULL AND NOT EXISTS (
-            SELECT 1 FROM replay_noise n WHERE n.trace_id = c.trace_id AND n.stack = $stack
-        ) ORDER BY c.position LIMIT $some
-        """,  # noqa: S608 (a constant of this module)
-        {**scope.arguments, "stack": stack, "some": limit},
-    ).fetchall()
-
-
 def measure(cursor: Cursor, rows: Sequence[tuple[str, str, bool, bool]]) -> None:
     """Write comparisons with the log: (trace_id, stack, identical, structured_differs)."""
-    if rows:
-        cursor.executemany("INSERT INTO replay_noise VALUES (?, ?, ?, ?)", [list(row) for row in rows])
+    names = ("trace_id", "stack", "identical", "structured_differs")
+    # One statement: as many as there are rows would take a millisecond each.
+    staged = pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], _NOISE)
+    with _visible(cursor, staged):
+        cursor.execute("INSERT INTO replay_noise BY NAME SELECT * FROM staged ON CONFLICT DO NOTHING")
 
 
 def noise(cursor: Cursor, scope: Scope, stack: str) -> Any:
@@ -180,8 +228,8 @@ def noise(cursor: Cursor, scope: Scope, stack: str) -> Any:
     untyped: Any = cursor
     found: Any = untyped.sql(
         f"""
-        SELECT c.trace_id, t.prompt_id, c.stratum, c.pi, n.identical, n.structured_differs
-        FROM ({_CHOSEN}) c JOIN trace t USING (trace_id)
+        SELECT c.trace_id, c.prompt_id, c.stratum, c.pi, n.identical, n.structured_differs
+        FROM ({_CHOSEN}) c
         JOIN response r ON r.trace_id = c.trace_id AND r.stack = $stack
         LEFT JOIN replay_noise n ON n.trace_id = c.trace_id AND n.stack = $stack
         ORDER BY c.position
@@ -225,32 +273,25 @@ def failing(cursor: Cursor, scope: Scope, stack: str) -> dict[str, int]:
     return dict(rows)
 
 
-def ready(cursor: Cursor, scope: Scope, old: str, new: str, after: int, limit: int) -> list[Mapping[str, Any]]:
-    """Traces after a position that both stacks have answered and that are no pair yet; JSON as text."""
-    names = ("position", "trace_id", "prompt_id", "task", "messages", "tools", "reference", "synthetic", "old", "new")
+def paired(cursor: Cursor, ids: Sequence[str], old: str, new: str) -> set[str]:
+    """Which of these traces are a pair of these stacks already."""
     rows = cursor.execute(
-        f"""
-        SELECT c.position, t.trace_id, t.prompt_id, t.task, t.messages::VARCHAR, t.tools::VARCHAR, t.reference,
-               t.synthetic, o.output::VARCHAR, n.output::VARCHAR
-        FROM ({_CHOSEN}) c JOIN trace t USING (trace_id)
-        JOIN response o ON o.trace_id = c.trace_id AND o.stack = $old
-        JOIN response n ON n.trace_id = c.trace_id AND n.stack = $new
-        WHERE c.position > $after AND NOT EXISTS (
-            SELECT 1 FROM pair_origin p
-            WHERE p.trace_id = c.trace_id AND p.old_stack = $old AND p.new_stack = $new
-        ) ORDER BY c.position LIMIT $some
-        """,  # noqa: S608 (a constant of this module)
-        {**scope.arguments, "old": old, "new": new, "after": after, "some": limit},
+        "SELECT trace_id FROM pair_origin WHERE old_stack = $old AND new_stack = $new "
+        "AND trace_id IN (SELECT unnest($ids::VARCHAR[]))",
+        {"old": old, "new": new, "ids": list(ids)},
     ).fetchall()
-    return [dict(zip(names, row, strict=True)) for row in rows]
+    return {row[0] for row in rows}
 
 
 def originate(cursor: Cursor, origins: Sequence[tuple[str, str]], sample: str, old: str, new: str) -> None:
     """Write where pairs came from: (pair_id, trace_id)."""
-    if origins:
-        cursor.executemany(
-            "INSERT INTO pair_origin VALUES (?, ?, ?, ?, ?)",
-            [[pair_id, trace_id, sample, old, new] for pair_id, trace_id in origins],
+    columns = {name: [row[at] for row in origins] for at, name in enumerate(("pair_id", "trace_id"))}
+    staged = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+    with _visible(cursor, staged):
+        cursor.execute(
+            "INSERT INTO pair_origin BY NAME SELECT pair_id, trace_id, $sample AS sample_id, $old AS old_stack, "
+            "$new AS new_stack FROM staged",
+            {"sample": sample, "old": old, "new": new},
         )
 
 

@@ -12,8 +12,8 @@ from review.adapters.cache import Cache
 from review.domain.pipeline import Endpoint
 from review.domain.stack import stack_id
 from review.errors import BadSettings, NotFound
-from review.services import pairing
 from review.services import replay as service
+from review.services import replay_desk
 from review.services.workspace import Workspace
 from tests.faults import FaultServer, prompt_of
 from tests.replaying import add_sample, configure, everything, logged, replay
@@ -303,8 +303,9 @@ def test_the_stage_answers_a_batch_and_knows_nothing_of_where_it_runs(tmp_path: 
     assert server.counts == {"one": 1, "two": 2, "three": 1}
 
 
-def test_pairs_are_made_in_batches(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pairing, "BATCH", 5)
+def test_everything_is_done_in_batches(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "PAGE", 5)
+    monkeypatch.setattr(replay_desk, "LISTED", 7)
     add_sample(workspace, PROMPTS)
     with FaultServer() as server:
         assert replay(workspace, configure(tmp_path, {"base_url": server.url})).made == 12
