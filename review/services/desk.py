@@ -90,6 +90,7 @@ OPERATIONS: dict[str, str] = {
     "sample.read": "review.services.sample_desk:read",
     "sample.finish": "review.services.sample_desk:finish",
     "synthesize.shapes": "review.services.synthesize:shapes",
+    "synthesize.shapes": "review.services.synthesize:shapes",
     "replay.look": "review.services.replay_desk:look",
     "replay.places": "review.services.replay_desk:places",
     "replay.work": "review.services.replay_desk:work",

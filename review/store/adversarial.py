@@ -271,12 +271,19 @@ def entry_of_report(cursor: duckdb.DuckDBPyConnection, report_id: str) -> tuple[
 
 
 def snapshot(cursor: duckdb.DuckDBPyConnection, pair_id: str, failed: Side) -> dict[str, Any] | None:
-    """What an entry keeps of a pair: public keys, conversation, failing output; None without such a pair."""
+    """What an entry keeps of a pair, or of a trace with a logged answer: public keys, conversation, failing output.
+
+    What a trace's own stack answered counts as old's. None where there is neither.
+    """
     rows = _rows(
         cursor,
         """
         SELECT prompt_id, task, messages, tools, reference, CASE $failed WHEN 'old' THEN old ELSE new END, metadata
-        FROM pair WHERE pair_id = $pair_id""",
+        FROM pair WHERE pair_id = $pair_id
+        UNION ALL
+        SELECT prompt_id, task, messages, tools, reference, response, metadata FROM trace
+        WHERE trace_id = $pair_id AND $failed = 'old' AND response IS NOT NULL
+              AND NOT EXISTS (SELECT 1 FROM pair WHERE pair_id = $pair_id)""",
         {"pair_id": pair_id, "failed": failed},
     )
     if not rows:

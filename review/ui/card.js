@@ -13,13 +13,20 @@ const ROWS = [
   { id: "tone", about: "tone", label: "Tone fits better", short: "tone" },
   { id: "better", about: "better", label: "Better overall", short: "better overall" },
 ];
+// One logged answer instead of a pair: the left side's rows alone, and its tone by itself.
+const SINGLE_ROWS = [
+  { ...ROWS[0], label: "Error" },
+  { ...ROWS[2], label: "Confidence" },
+  { id: "tone", about: "manner", label: "Tone", short: "tone" },
+];
 const CHOICES = {
   error: [["none", "none"], ["cautious", "cautious"], ["confident", "confident"], ["other", "other"], ["cannot_tell", "can’t tell"]],
   calibration: [["under", "too low"], ["right", "right"], ["over", "too high"]],
   tone: [["left", "A"], ["same", "same"], ["right", "B"]],
+  manner: [["good", "fits"], ["fair", "passable"], ["poor", "does not fit"]],
   better: [["left", "A"], ["same", "same"], ["right", "B"], ["both_bad", "both bad"]],
 };
-const RUBRIC_TITLE = { error: "Error", calibration: "Confidence", tone: "Tone", better: "Better overall" };
+const RUBRIC_TITLE = { error: "Error", calibration: "Confidence", tone: "Tone", manner: "Tone", better: "Better overall" };
 const NAME = { left: "A", right: "B" };
 const CATEGORY_HELP = "Letters mark what is wrong, several if need be; a digit goes on.";
 const PLACES = ["left", "right"];
@@ -353,6 +360,10 @@ class ReviewCard {
   constructor(host, component) {
     this.host = host;
     this.scope = component.data[0].scope;
+    this.single = Boolean(component.data[0].single);
+    this.rows = this.single ? SINGLE_ROWS : ROWS;
+    this.places = this.single ? ["left"] : PLACES;
+    this.thing = this.single ? "answer" : "pair";
     this.outbox = new Outbox(this.scope);
     this.cards = new Map(); // card id → card, in the server's order
     this.order = [];
@@ -556,7 +567,7 @@ class ReviewCard {
     const onScreen = this.editing === null ? this.current : this.stash && this.stash.card;
     this.prune();
     if (onScreen && onScreen.card_id === cardId) {
-      this.say("This pair was labelled in another tab.");
+      this.say(`This ${this.thing} was labelled in another tab.`);
       if (this.editing === null) {
         this.current = null;
         this.next();
@@ -657,7 +668,7 @@ class ReviewCard {
   // The places where the focus stops: six rows, and after an error row its categories while that side has an error.
   stops() {
     const stops = [];
-    for (const row of ROWS) {
+    for (const row of this.rows) {
       stops.push({ row });
       if (row.about === "error" && hasError(this.form, row.place)) stops.push({ row, categories: true });
     }
@@ -690,7 +701,7 @@ class ReviewCard {
   digit(number) {
     const { row, categories } = this.stop;
     // A digit never names a category: on that stop it already answers the row that follows.
-    const target = categories ? ROWS[ROWS.indexOf(row) + 1] : row;
+    const target = categories ? this.rows[this.rows.indexOf(row) + 1] : row;
     const choice = CHOICES[target.about][number - 1];
     if (!choice) {
       this.hint(`${this.rowName(target)} has the digits 1 to ${CHOICES[target.about].length}.`);
@@ -703,7 +714,7 @@ class ReviewCard {
   categoryPlace() {
     const { row } = this.stop;
     if (row.about === "error" && hasError(this.form, row.place)) return row.place;
-    const wrong = PLACES.filter((place) => hasError(this.form, place));
+    const wrong = this.places.filter((place) => hasError(this.form, place));
     return wrong.length === 1 ? wrong[0] : null;
   }
 
@@ -731,12 +742,12 @@ class ReviewCard {
   }
 
   rowName(row) {
-    return row.place ? `${row.label} ${NAME[row.place]}` : row.label;
+    return row.place && !this.single ? `${row.label} ${NAME[row.place]}` : row.label;
   }
 
   submit() {
     if (!this.current) return;
-    const missing = ROWS.find((row) => !this.form.answers[row.id]);
+    const missing = this.rows.find((row) => !this.form.answers[row.id]);
     if (missing) {
       this.goto(missing);
       this.hint(`Still open: ${this.rowName(missing)}`);
@@ -911,7 +922,7 @@ class ReviewCard {
       u: () => this.undo(),
       s: () => this.openSkip(),
       f: () => this.openFlag(),
-      d: () => this.toggleDiff(),
+      d: () => !this.single && this.toggleDiff(),
       c: () => this.comment.focus(),
       v: () => this.toggleFolds(),
     };
@@ -920,7 +931,7 @@ class ReviewCard {
     else if (commands[sign]) commands[sign]();
     else if (category) {
       this.hint(
-        PLACES.some((each) => hasError(this.form, each))
+        this.places.some((each) => hasError(this.form, each))
           ? "Both answers have an error: go to the row of A or B (Backspace), then press the letter."
           : "Categories are for a side with an error.",
       );
@@ -993,7 +1004,7 @@ class ReviewCard {
 
   openDialog(className, title, content, { onSubmit, onKey, focus } = {}) {
     const heading = el("h2", {}, title);
-    const dialog = el("dialog", { class: `dialog ${className}`, "aria-label": title, tabindex: "-1" }, heading, ...content);
+    const dialog = el("dialog", { class: `dialog ${className}`, "aria-label": title, tabindex: "-1" }, heading, ...content.filter(Boolean));
     this.dialog = dialog;
     this.dialogKey = onKey ?? null;
     this.dialogSubmit = onSubmit ?? null;
@@ -1052,7 +1063,7 @@ class ReviewCard {
     };
     this.openDialog(
       "skip",
-      "Skip this pair",
+      `Skip this ${this.thing}`,
       [
         reason,
         this.buttons([["Skip", "Enter", send, true], ["Cancel", "Esc", () => this.closeDialog()]]),
@@ -1063,7 +1074,7 @@ class ReviewCard {
 
   openFlag() {
     const flag = { place: null, category: null };
-    const wrong = PLACES.filter((place) => hasError(this.form, place));
+    const wrong = this.single ? this.places : this.places.filter((place) => hasError(this.form, place));
     if (wrong.length === 1) flag.place = wrong[0];
     if (flag.place && this.form.categories[flag.place].length === 1) flag.category = this.form.categories[flag.place][0];
     const places = new Map();
@@ -1083,7 +1094,7 @@ class ReviewCard {
       paint();
       if (flag.place && flag.category) expected.focus();
     };
-    PLACES.forEach((place, index) => {
+    this.places.forEach((place, index) => {
       places.set(place, this.choiceButton(String(index * 2 + 1), NAME[place], "", () => set("place", place)));
     });
     for (const each of this.setup.categories) {
@@ -1110,8 +1121,10 @@ class ReviewCard {
       "Flag a failure",
       [
         el("p", { class: "lead" }, "Goes to the permanent adversarial set, with this conversation and the failing answer."),
-        el("div", { class: "question", id: "flag-side" }, "Which answer failed?"),
-        el("div", { class: "choices", role: "radiogroup", "aria-labelledby": "flag-side" }, ...places.values()),
+        ...(this.single ? [] : [
+          el("div", { class: "question", id: "flag-side" }, "Which answer failed?"),
+          el("div", { class: "choices", role: "radiogroup", "aria-labelledby": "flag-side" }, ...places.values()),
+        ]),
         el("div", { class: "question", id: "flag-category" }, "How?"),
         el("div", { class: "choices", role: "radiogroup", "aria-labelledby": "flag-category" }, ...categories.values()),
         el("div", { class: "question" }, "What should have happened?"),
@@ -1122,7 +1135,7 @@ class ReviewCard {
       {
         onSubmit: send,
         onKey: (sign) => {
-          if (sign === "1" || sign === "3") set("place", sign === "1" ? "left" : "right");
+          if (!this.single && (sign === "1" || sign === "3")) set("place", sign === "1" ? "left" : "right");
           const category = this.setup.categories.find((each) => each.key === sign);
           if (category) set("category", category.id);
         },
@@ -1135,8 +1148,8 @@ class ReviewCard {
   openKeys() {
     const groups = [
       ["Answer", [["1 – 5", "choose in the focused row, go to the next"], ["Enter", "submit"], ["Backspace", "one row back"], ["← →", "change the focused row"], ["letter", "mark or unmark a category of the side with an error"], ["c", "write a comment; Esc leaves it"]]],
-      ["Pair", [["s", "skip, with a reason if you like"], ["u", "reopen your last label; again for the one before"], ["f", "flag a failure for the adversarial set"], ["Esc", "leave a field, a dialog or a correction"]]],
-      ["Read", [["d", "mark the words that differ"], ["v", "unfold or fold long texts"], ["Space", "scroll down, Shift for up"], ["↑ ↓", "scroll a little"], ["?", "this sheet"]]],
+      [this.single ? "The answer" : "Pair", [["s", "skip, with a reason if you like"], ["u", "reopen your last label; again for the one before"], ["f", "flag a failure for the adversarial set"], ["Esc", "leave a field, a dialog or a correction"]]],
+      ["Read", [...(this.single ? [] : [["d", "mark the words that differ"]]), ["v", "unfold or fold long texts"], ["Space", "scroll down, Shift for up"], ["↑ ↓", "scroll a little"], ["?", "this sheet"]]],
     ];
     const table = ([title, rows]) =>
       el("section", {}, el("h3", {}, title), el("dl", {}, ...rows.flatMap(([keys, what]) => [el("dt", {}, key(keys)), el("dd", {}, what)])));
@@ -1148,7 +1161,7 @@ class ReviewCard {
       "keys",
       "Keys",
       [
-        el("p", { class: "lead" }, "1 is always A, 2 the same, 3 always B, 4 both bad, wherever A and B are compared."),
+        this.single ? null : el("p", { class: "lead" }, "1 is always A, 2 the same, 3 always B, 4 both bad, wherever A and B are compared."),
         el("div", { class: "sheets" }, ...groups.map(table)),
         el("section", {}, el("h3", {}, "Failure categories"), el("dl", { class: "wide" }, ...categories)),
         this.buttons([["Close", "Esc", () => this.closeDialog()]]),
@@ -1177,6 +1190,7 @@ class ReviewCard {
     this.progressText = el("span", { class: "progress" });
     this.saveState = el("span", { class: "save", role: "status", "aria-live": "polite" });
     this.diffButton = tool("Differences", "d", () => this.current && this.toggleDiff(), "Mark the words that differ");
+    this.diffButton.hidden = this.single;
     this.top = el(
       "header",
       { class: "top" },
@@ -1190,14 +1204,14 @@ class ReviewCard {
         { class: "tools" },
         this.diffButton,
         tool("Undo", "u", () => this.undo(), "Reopen your last label"),
-        tool("Skip", "s", () => this.current && this.openSkip(), "Skip this pair"),
+        tool("Skip", "s", () => this.current && this.openSkip(), `Skip this ${this.thing}`),
         tool("Flag", "f", () => this.current && this.openFlag(), "Flag a failure"),
         tool("Keys", "?", () => this.openKeys(), "All keys"),
       ),
     );
     this.banner = el("div", { class: "banner", hidden: true }, el("b", {}, "Correcting an earlier label."), " Enter keeps the correction as a new row; ", key("Esc"), " leaves it as it was.");
     this.notice = el("div", { class: "notice", role: "alert", hidden: true });
-    this.stage = el("main", { class: "stage", tabindex: "-1", "aria-label": "The pair" });
+    this.stage = el("main", { class: "stage", tabindex: "-1", "aria-label": `The ${this.thing}` });
     this.hintLine = el("p", { class: "hint", role: "alert" });
     this.rowElements = new Map();
     this.categoryRows = new Map();
@@ -1214,7 +1228,7 @@ class ReviewCard {
       this.saveDraft();
     });
     this.submitButton = el("button", { type: "button", class: "primary submit", onclick: () => this.submit() }, "Submit", key("Enter"));
-    const rows = el("div", { class: "rows" }, ...ROWS.map((row) => this.rowElement(row)));
+    const rows = el("div", { class: "rows" }, ...this.rows.map((row) => this.rowElement(row)));
     this.panel = el(
       "aside",
       { class: "panel", "aria-label": "Your label" },
@@ -1224,13 +1238,14 @@ class ReviewCard {
       this.hintLine,
     );
     this.root = el("section", { class: "card", "aria-label": "Review card", tabindex: "-1" }, this.top, this.notice, this.banner, this.stage, this.panel);
+    this.root.classList.toggle("single", this.single);
     this.root.dataset.state = "loading";
     // A click on a button leaves the focus where it is: Enter goes on to submit.
     this.root.addEventListener("mousedown", (event) => {
       if (event.target.closest("button")) event.preventDefault();
     });
     this.host.append(this.root);
-    this.stage.append(el("div", { class: "quiet" }, "Fetching the next pair …"));
+    this.stage.append(el("div", { class: "quiet" }, `Fetching the next ${this.thing} …`));
     this.fit();
   }
 
@@ -1245,7 +1260,7 @@ class ReviewCard {
 
   rowElement(row) {
     const label = el("div", { class: "label", id: `label-${row.id}` }, row.label);
-    if (row.place) label.append(" ", el("span", { class: `side ${row.place}` }, NAME[row.place]));
+    if (row.place && !this.single) label.append(" ", el("span", { class: `side ${row.place}` }, NAME[row.place]));
     const choices = CHOICES[row.about].map(([value, text], index) => {
       const button = this.choiceButton(String(index + 1), text, "", () => this.choose(row, value));
       button.dataset.value = value;
@@ -1256,7 +1271,7 @@ class ReviewCard {
     group.dataset.row = row.id;
     this.rowElements.set(row.id, group);
     if (row.about !== "error") return group;
-    const categories = el("div", { class: "categories", role: "group", tabindex: "-1", "aria-label": `Failure categories of ${NAME[row.place]}`, hidden: true });
+    const categories = el("div", { class: "categories", role: "group", tabindex: "-1", "aria-label": this.single ? "Failure categories" : `Failure categories of ${NAME[row.place]}`, hidden: true });
     categories.dataset.place = row.place;
     this.categoryRows.set(row.place, categories);
     return el("div", { class: "pairrow" }, group, categories);
@@ -1267,10 +1282,11 @@ class ReviewCard {
     if (this.setup) return;
     this.setup = setup;
     for (const [about, title] of Object.entries(RUBRIC_TITLE)) {
-      const text = el("p", { "data-about": about }, el("b", {}, `${title}. `), visible(setup.rubric[about] ?? ""));
+      const said = setup.rubric[about === "manner" ? "tone" : about] ?? "";
+      const text = el("p", { "data-about": about }, el("b", {}, `${title}. `), visible(said));
       this.rubric.append(text);
     }
-    for (const place of PLACES) {
+    for (const place of this.places) {
       const box = this.categoryRows.get(place);
       for (const each of setup.categories) {
         const button = el(
@@ -1278,7 +1294,7 @@ class ReviewCard {
           {
             type: "button", role: "checkbox", class: "choice category", "aria-checked": "false", tabindex: "-1", title: visible(each.help),
             onclick: () => {
-              this.goto(ROWS.find((row) => row.id === `error_${place}`), true);
+              this.goto(this.rows.find((row) => row.id === `error_${place}`), true);
               this.toggleCategory(place, each.id);
             },
           },
@@ -1306,7 +1322,7 @@ class ReviewCard {
 
   paintForm() {
     const { row: focused, categories: onCategories } = this.stop;
-    for (const row of ROWS) {
+    for (const row of this.rows) {
       const element = this.rowElements.get(row.id);
       const value = this.form.answers[row.id];
       element.classList.toggle("focused", row === focused && !onCategories);
@@ -1319,7 +1335,7 @@ class ReviewCard {
         button.tabIndex = each === value || (value === undefined && index === 0) ? 0 : -1;
       });
     }
-    for (const place of PLACES) {
+    for (const place of this.places) {
       const box = this.categoryRows.get(place);
       const open = hasError(this.form, place);
       box.hidden = !open;
@@ -1333,7 +1349,7 @@ class ReviewCard {
       }
     }
     this.rubric.dataset.about = focused.about;
-    this.submitButton.classList.toggle("ready", ROWS.every((row) => this.form.answers[row.id] !== undefined));
+    this.submitButton.classList.toggle("ready", this.rows.every((row) => this.form.answers[row.id] !== undefined));
   }
 
   paintProgress() {
@@ -1392,7 +1408,7 @@ class ReviewCard {
     this.taskLabel.hidden = true;
     this.hint("");
     if (waiting) {
-      this.stage.replaceChildren(el("div", { class: "quiet" }, "Fetching the next pair …"));
+      this.stage.replaceChildren(el("div", { class: "quiet" }, `Fetching the next ${this.thing} …`));
       return;
     }
     this.stage.replaceChildren(this.endSheet());
@@ -1412,9 +1428,9 @@ class ReviewCard {
     return el(
       "div",
       { class: "end" },
-      el("h2", {}, done ? "That was your last pair of this round." : "Nothing is left for you in this round."),
+      el("h2", {}, done ? `That was your last ${this.thing} of this ${this.single ? "audit" : "round"}.` : `Nothing is left for you in this ${this.single ? "audit" : "round"}.`),
       el("div", { class: "facts" }, ...facts.map(([name, value]) => el("div", {}, el("b", {}, String(value)), el("span", {}, name)))),
-      el("p", {}, finished ? "The round is complete: every pair has its labels. The lead sees the agreement now." : "Other reviewers still hold pairs. Should one come free, it appears here by itself."),
+      this.single ? null : el("p", {}, finished ? "The round is complete: every pair has its labels. The lead sees the agreement now." : "Other reviewers still hold pairs. Should one come free, it appears here by itself."),
       ...(summary.next ?? []).map((line) => el("p", {}, visible(line))),
       el("p", { class: "quiet" }, key("u"), " reopens your last label."),
     );
@@ -1431,16 +1447,17 @@ class ReviewCard {
     if (card.reference) {
       sheet.append(el("section", { class: "reference" }, el("h3", {}, "Reference"), foldable(card.reference, FOLD_MESSAGE, card.reference_words)));
     }
-    const answers = el("section", { class: "answers", "aria-label": "The two answers" });
+    const answers = el("section", { class: "answers", "aria-label": this.single ? "The answer" : "The two answers" });
     const calls = card.calls.length ? this.callsElement(card.calls) : null;
-    for (const place of PLACES) {
+    for (const place of this.places) {
       const { text, words } = card[place];
       const empty = !text.length || (text.length === 1 && !text[0]);
-      const body = empty ? el("p", { class: "none" }, calls ? "No text, only tool calls." : "An empty answer.") : foldable(text, FOLD_CHARS, words);
-      answers.append(el("article", { class: `answer ${place}`, "aria-label": `Answer ${NAME[place]}` }, el("h3", { class: "heading" }, el("span", { class: `side ${place}` }, NAME[place])), body));
+      const body = empty ? el("p", { class: "none" }, calls || card.made?.length ? "No text, only tool calls." : "An empty answer.") : foldable(text, FOLD_CHARS, words);
+      answers.append(el("article", { class: `answer ${place}`, "aria-label": this.single ? "Answer" : `Answer ${NAME[place]}` }, el("h3", { class: "heading" }, this.single ? "Answer" : el("span", { class: `side ${place}` }, NAME[place])), body));
     }
     sheet.append(answers);
     if (calls) answers.append(calls);
+    if (card.made?.length) answers.append(el("div", { class: "made" }, ...card.made.map((call) => this.callElement(call))));
     return sheet;
   }
 
@@ -1477,13 +1494,15 @@ class ReviewCard {
     const body = el("div", { class: "said" });
     const limit = ["system", "tool", "developer"].includes(message.role) ? FOLD_MESSAGE / 2 : FOLD_MESSAGE;
     if (message.text) body.append(foldable(message.text, limit, message.words));
-    for (const call of message.calls ?? []) {
-      body.append(el("div", { class: "call" }, el("code", { class: "name" }, visible(call.name)), foldable(call.arguments, FOLD_MESSAGE / 2)));
-    }
+    for (const call of message.calls ?? []) body.append(this.callElement(call));
     if (!body.childNodes.length) body.append(el("span", { class: "none" }, "empty"));
     const element = el("div", { class: "message" }, who, body);
     element.dataset.role = ["user", "assistant", "system", "tool", "developer"].includes(message.role) ? message.role : "other";
     return element;
+  }
+
+  callElement(call) {
+    return el("div", { class: "call" }, el("code", { class: "name" }, visible(call.name)), foldable(call.arguments, FOLD_MESSAGE / 2));
   }
 
   callsElement(calls) {

@@ -35,7 +35,7 @@ _FOLDER = Path(__file__).parent
 _ASSETS = {name: (_FOLDER / name).read_text(encoding="utf-8") for name in ("card.js", "card.css")}
 _VERSION = hashlib.sha256("".join(_ASSETS.values()).encode()).hexdigest()[:12]
 ASSET_PATH = "/review/assets"
-_mount = component(
+mount = component(
     "review_card",
     js=f"""const at = (name) => `${{location.origin}}{ASSET_PATH}/${{name}}?{_VERSION}`;
         const text = fetch(at("card.css")).then((sent) => sent.text());
@@ -43,7 +43,7 @@ _mount = component(
         export default (component) => card.default(component, style);""",
 )
 # The card needs the room that Streamlit leaves around a page.
-_ROOM = """<style>
+ROOM = """<style>
 .stMainBlockContainer { padding: 0.6rem 1rem 0 1rem; max-width: none; }
 .stMainBlockContainer > .stVerticalBlock { gap: 0; }
 .stAppHeader { height: 2.9rem; min-height: 2.9rem; background: transparent; pointer-events: none; }
@@ -97,13 +97,13 @@ class Outbox(BaseModel):
 @st.fragment
 def review_card(session: Session, round_id: str) -> None:
     """Show the card for `round_id`. A label reruns only this fragment."""
-    st.html(_ROOM)
+    st.html(ROOM)
     scope = scope_of(session.workspace, session.actor.name, round_id)
     key = f"card-{scope}"
-    outbox = _read(st.session_state.get(key))
+    outbox = read_outbox(st.session_state.get(key))
     data = {"scope": scope, **answer(session.workspace, session.actor.name, round_id, outbox, datetime.now(UTC))}
     # In a list, because Streamlit looks through a dict for data frames, and imports pandas for it.
-    _mount(key=key, data=[data], on_outbox_change=_noted)
+    mount(key=key, data=[data], on_outbox_change=noted)
 
 
 def scope_of(workspace: Workspace, reviewer: str, round_id: str) -> str:
@@ -137,7 +137,7 @@ def answer(workspace: Workspace, reviewer: str, round_id: str, outbox: Outbox | 
             if not cards:
                 reply["summary"] = _summary(workspace, reviewer, round_id)
         if asked.hello:
-            reply["setup"] = _setup(workspace)
+            reply["setup"] = setup(workspace)
             last = label.last(workspace, reviewer, round_id)
             if last is not None:
                 reply["last"] = {"card": card_payload(last[0]), "answers": last[1].model_dump(mode="json")}
@@ -154,8 +154,8 @@ def card_payload(card: Card) -> dict[str, Any]:
     return {
         "card_id": card.card_id,
         "task": pair.task,
-        "messages": [_message(message) for message in pair.messages],
-        "tools": [_tool(tool) for tool in pair.tools or []],
+        "messages": [shown_message(message) for message in pair.messages],
+        "tools": [shown_tool(tool) for tool in pair.tools or []],
         "reference": pair.reference,
         "left": difference["left"],
         "right": difference["right"],
@@ -165,11 +165,11 @@ def card_payload(card: Card) -> dict[str, Any]:
     }
 
 
-def _noted() -> None:
+def noted() -> None:
     """Streamlit keeps a state value only for a component that names a callback for it."""
 
 
-def _read(state: object) -> Outbox | None:
+def read_outbox(state: object) -> Outbox | None:
     """The browser's message, checked; None when there is none or it is not one of ours."""
     message = cast(dict[str, Json], state).get("outbox") if isinstance(state, dict) else None
     if message is None:
@@ -191,7 +191,7 @@ def _store(workspace: Workspace, reviewer: str, outbox: Outbox, now: datetime, r
         try:
             answers.append(Answers.model_validate_json(json.dumps(item)))
         except ValidationError as error:
-            refuse(item, "label_id", f"a label is not in order ({_where(error)}).")
+            refuse(item, "label_id", f"a label is not in order ({where_wrong(error)}).")
     try:
         for receipt in label.submit(workspace, reviewer, answers, now) if answers else []:
             if receipt.status == "refused":
@@ -202,7 +202,7 @@ def _store(workspace: Workspace, reviewer: str, outbox: Outbox, now: datetime, r
             try:
                 _flag(workspace, reviewer, FlagItem.model_validate_json(json.dumps(item)), now)
             except ValidationError as error:
-                refuse(item, "flag_id", f"a flag is not in order ({_where(error)}).")
+                refuse(item, "flag_id", f"a flag is not in order ({where_wrong(error)}).")
             except BadInput as error:
                 refuse(item, "flag_id", str(error))
             except NotFound:  # its message names the pair, which the browser must not learn
@@ -227,7 +227,7 @@ def _flag(workspace: Workspace, reviewer: str, item: FlagItem, now: datetime) ->
     flag.report(workspace, failure, reviewer, now)
 
 
-def _where(error: ValidationError) -> str:
+def where_wrong(error: ValidationError) -> str:
     return ", ".join(".".join(str(part) for part in each["loc"]) for each in error.errors()[:3])
 
 
@@ -289,7 +289,7 @@ def _summary(workspace: Workspace, reviewer: str, round_id: str) -> dict[str, An
     }
 
 
-def _setup(workspace: Workspace) -> dict[str, Any]:
+def setup(workspace: Workspace) -> dict[str, Any]:
     config = workspace.settings.config
     return {
         "rubric": config.rubric.model_dump(),
@@ -321,13 +321,13 @@ def _pieces(segments: Sequence[Segment]) -> list[str]:
     return pieces
 
 
-def _message(message: Message) -> dict[str, Any]:
+def shown_message(message: Message) -> dict[str, Any]:
     text = _text(message.content)
     shown: dict[str, Any] = {"role": message.role, "text": text, "words": len(text.split())}
     if message.name:
         shown["name"] = message.name
     if message.tool_calls:
-        shown["calls"] = [_call(call) for call in message.tool_calls]
+        shown["calls"] = [shown_call(call) for call in message.tool_calls]
     return shown
 
 
@@ -340,7 +340,7 @@ def _text(content: str | list[dict[str, Json]] | None) -> str:
     )
 
 
-def _call(call: ToolCall) -> dict[str, str]:
+def shown_call(call: ToolCall) -> dict[str, str]:
     arguments = call.function.arguments
     if isinstance(arguments, str):
         try:
@@ -352,7 +352,7 @@ def _call(call: ToolCall) -> dict[str, str]:
     return {"name": call.function.name, "arguments": shown}
 
 
-def _tool(tool: dict[str, Json]) -> dict[str, str]:
+def shown_tool(tool: dict[str, Json]) -> dict[str, str]:
     function = tool.get("function", tool)
     named = cast(dict[str, Json], function) if isinstance(function, dict) else {}
     return {"name": str(named.get("name", "tool")), "description": str(named.get("description") or "")}

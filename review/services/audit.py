@@ -1,0 +1,258 @@
+"""The weekly audit: people read random logged answers, one at a time; error rates by week come of it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+
+from review.domain.failure import Report
+from review.domain.single import SingleAnswers, SingleCard
+from review.errors import BadInput, NotFound
+from review.services import flag
+from review.services.flag import Reported
+from review.services.label import Receipt
+from review.services.workspace import Workspace
+from review.stats.estimate import Result
+from review.stats.intervals import wilson
+from review.store import audits as store
+from review.store import samples
+from review.store.audits import LabelRow
+from review.store.samples import SampleRow
+
+WRONG = ("cautious", "confident", "other")
+
+
+@dataclass(frozen=True)
+class Audit:
+    """One audit: the random traces of one sample.
+
+    Attributes:
+        wanted: answers to read.
+        done: of them, those with a label.
+        unreadable: traces of the audit without a logged answer.
+    """
+
+    sample_id: str
+    number: int
+    since: datetime
+    until: datetime
+    frame: int
+    synthetic: bool
+    wanted: int
+    done: int
+    unreadable: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an audit is: answers read, by this reviewer and by all, and how many there are."""
+
+    mine: int
+    skipped: int
+    done: int
+    total: int
+    median_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Week:
+    """What an audit found; rates are of the window's traffic, with intervals.
+
+    Attributes:
+        read: answers with a label that could tell.
+        unclear: answers whose label could not tell, or was a skip.
+        rates: share with any error ("error"), and by direction ("cautious", "confident", "other").
+    """
+
+    audit: Audit
+    read: int
+    unclear: int
+    rates: dict[str, Result]
+
+
+def audits(workspace: Workspace) -> list[Audit]:
+    """All audits that have something to read, newest first."""
+    cursor = workspace.database.cursor()
+    told = {(each.sample_id, each.trace_id) for each in store.labels(cursor) if each.kind == "label"}
+    found: list[Audit] = []
+    for row in samples.read_all(cursor):
+        traces = store.traces_of(cursor, row.sample_id)
+        if traces:
+            done = sum((row.sample_id, each) in told for each in traces)
+            found.append(_audit(row, len(traces), done, store.without_answer(cursor, row.sample_id)))
+    return found
+
+
+def _audit(row: SampleRow, wanted: int, done: int, unreadable: int) -> Audit:
+    synthetic = bool(row.spec.get("synthetic"))
+    return Audit(
+        row.sample_id, row.number, row.window_from, row.window_to, row.frame, synthetic, wanted, done, unreadable
+    )
+
+
+def queue(workspace: Workspace, reviewer: str, sample_id: str, want: int) -> list[SingleCard]:
+    """The reviewer's next cards: answers that nobody has read and the reviewer has not skipped.
+
+    Two reviewers begin at different places, so that they seldom read the same answer; if they do, the first counts.
+
+    Raises:
+        NotFound: there is no such audit.
+    """
+    cursor = workspace.database.cursor()
+    traces = _traces(workspace, sample_id)
+    rows = store.labels(cursor, sample_id)
+    closed = {each.trace_id for each in rows if each.kind == "label" or each.reviewer == reviewer}
+    start = int.from_bytes(hashlib.sha256(f"{reviewer}\0{sample_id}".encode()).digest()[:4], "big") % len(traces)
+    waiting = [each for each in traces[start:] + traces[:start] if each not in closed][:want]
+    texts = store.read_traces(cursor, waiting)
+    return [
+        SingleCard(card_id(workspace, sample_id, each), sample_id, each, texts[each])
+        for each in waiting
+        if each in texts
+    ]
+
+
+def card_id(workspace: Workspace, sample_id: str, trace_id: str) -> str:
+    """The name under which a browser knows a trace; tells nothing."""
+    said = f"audit\0{sample_id}\0{trace_id}".encode()
+    return "audit-" + hmac.new(workspace.key, said, hashlib.sha256).hexdigest()[:32]
+
+
+def submit(
+    workspace: Workspace, reviewer: str, sample_id: str, answers: Sequence[SingleAnswers], now: datetime
+) -> list[Receipt]:
+    """Store what came from a browser, each once, in order; what cannot be stored is refused with a reason.
+
+    Raises:
+        NotFound: there is no such audit.
+    """
+    by_card = {card_id(workspace, sample_id, each): each for each in _traces(workspace, sample_id)}
+    legal = {each.id for each in workspace.settings.config.failure_categories}
+    receipts: list[Receipt] = []
+    for each in answers:
+        with workspace.database.transaction() as cursor:
+            holder = store.owner(cursor, each.label_id)
+            reason = _refused(cursor, each, reviewer, by_card, legal) if holder is None else None
+            if holder is None and reason is None:
+                store.insert(cursor, sample_id, by_card[each.card_id], each, reviewer, now)
+        if holder is not None:
+            same = holder == reviewer
+            receipts.append(
+                Receipt(each.label_id, "duplicate" if same else "refused", None if same else "it is taken.")
+            )
+        else:
+            receipts.append(Receipt(each.label_id, "refused" if reason else "stored", reason))
+    return receipts
+
+
+def _refused(
+    cursor: samples.Cursor, answers: SingleAnswers, reviewer: str, by_card: dict[str, str], legal: set[str]
+) -> str | None:
+    """Why a label cannot be stored, for people; None when it can."""
+    if answers.card_id not in by_card:
+        return "its answer belongs to another audit, or is gone."
+    given = (answers.error_left, answers.calibration_left, answers.tone)
+    if answers.kind == "label" and None in given:
+        return "a label says error, confidence and tone."
+    if answers.kind == "skip" and (given != (None, None, None) or answers.categories_left):
+        return "a skip says nothing about the answer."
+    if unknown := sorted(set(answers.categories_left) - legal):
+        return f"there is no failure category {unknown[0][:40]!r}."
+    if answers.categories_left and answers.error_left not in WRONG:
+        return "an answer without an error has no failure category."
+    if answers.supersedes is not None:
+        if store.owner(cursor, answers.supersedes) != reviewer:
+            return "the label that it corrects is not yours, or is not stored."
+        if store.superseded(cursor, answers.supersedes):
+            return "the label was corrected before, in another tab."
+    return None
+
+
+def last(workspace: Workspace, reviewer: str, sample_id: str) -> tuple[SingleCard, SingleAnswers] | None:
+    """The reviewer's latest card and what was said, to reopen it."""
+    cursor = workspace.database.cursor()
+    mine = [each for each in store.labels(cursor, sample_id) if each.reviewer == reviewer]
+    if not mine:
+        return None
+    trace_id, said = store.read_label(cursor, mine[-1].label_id)
+    texts = store.read_traces(cursor, [trace_id])
+    if trace_id not in texts:
+        return None
+    name = card_id(workspace, sample_id, trace_id)
+    card = SingleCard(name, sample_id, trace_id, texts[trace_id])
+    return card, SingleAnswers.model_validate({**said, "card_id": name})
+
+
+def progress(workspace: Workspace, reviewer: str, sample_id: str) -> Progress:
+    """How far an audit is."""
+    cursor = workspace.database.cursor()
+    traces = set(_traces(workspace, sample_id))
+    rows = [each for each in store.labels(cursor, sample_id) if each.trace_id in traces]
+    mine = [each for each in rows if each.reviewer == reviewer]
+    seconds = [each.seconds for each in mine if each.kind == "label" and each.seconds is not None]
+    return Progress(
+        mine=sum(each.kind == "label" for each in mine),
+        skipped=sum(each.kind == "skip" for each in mine),
+        done=len({each.trace_id for each in rows if each.kind == "label"}),
+        total=len(traces),
+        median_seconds=median(seconds) if seconds else None,
+    )
+
+
+def report(
+    workspace: Workspace,
+    reviewer: str,
+    sample_id: str,
+    card: str,
+    report_id: str,
+    category: str,
+    expected: str,
+    now: datetime,
+) -> Reported:
+    """Put a logged answer into the permanent adversarial set, as a failure of the old stack, which gave it.
+
+    Raises:
+        NotFound: the card is of no answer of this audit.
+        BadInput: a field is not legal.
+    """
+    by_card = {card_id(workspace, sample_id, each): each for each in _traces(workspace, sample_id)}
+    if card not in by_card:
+        raise NotFound("The flagged answer belongs to another audit, or is gone.")
+    if not category:
+        raise BadInput("A flag names a failure category.")
+    failure = Report(
+        report_id=report_id, pair_id=by_card[card], failed="old", category=category, expected=expected, source="label"
+    )
+    return flag.report(workspace, failure, reviewer, now)
+
+
+def weeks(workspace: Workspace, level: float = 0.95) -> list[Week]:
+    """What each audit with labels found, oldest first. The first label of an answer counts; Wilson intervals."""
+    rows = store.labels(workspace.database.cursor())
+    found: list[Week] = []
+    for each in reversed(audits(workspace)):
+        first: dict[str, LabelRow] = {}
+        for row in rows:
+            if row.sample_id == each.sample_id and row.kind == "label":
+                first.setdefault(row.trace_id, row)
+        if not first:
+            continue
+        clear = [row.error for row in first.values() if row.error not in (None, "cannot_tell")]
+        counts = {name: clear.count(name) for name in WRONG}
+        rates = {
+            "error": wilson(sum(counts.values()), len(clear), level),
+            **{name: wilson(count, len(clear), level) for name, count in counts.items()},
+        }
+        found.append(Week(each, len(clear), len(first) - len(clear), rates))
+    return found
+
+
+def _traces(workspace: Workspace, sample_id: str) -> list[str]:
+    traces = store.traces_of(workspace.database.cursor(), sample_id)
+    if not traces:
+        raise NotFound(f"There is no audit {sample_id[:60]!r}. Draw one: review sample")
+    return traces
