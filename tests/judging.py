@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 from review.domain.pipeline import Judges, Price, Provider
+from review.services import ingest
 from review.services.desk import LocalDesk
 from review.services.workspace import Workspace
+from tests.conftest import NOW
 from tests.faults import FaultServer, prompt_of
 
 PART = re.compile(r"^([\w ]+):\n<material-([0-9a-f]{16})>\n(.*?)\n</material-\2>", re.M | re.S)
@@ -61,6 +64,16 @@ def desk(workspace: Workspace, configured: Judges) -> LocalDesk:
     config = workspace.settings.config.model_copy(update={"judges": configured})
     changed = Workspace(workspace.database, workspace.settings.model_copy(update={"config": config}), workspace.key)
     return LocalDesk(changed, "tester")
+
+
+def bring(workspace: Workspace, folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Import pairs as they are: there is nothing personal in them to look for."""
+    config = workspace.settings.config
+    bare = config.model_copy(update={"replay": config.replay.model_copy(update={"strip_pii": False})})
+    quick = Workspace(workspace.database, workspace.settings.model_copy(update={"config": bare}), workspace.key)
+    file = folder / "pairs.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    ingest.import_files(quick, "pairs", [file], now=NOW)
 
 
 def pair(pair_id: str, old: Any = "good", new: Any = "bad", **more: Any) -> dict[str, Any]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from review.services import ingest
 from review.services.judge import judge
 from review.services.workspace import Workspace
 from review.ui import shell
 from tests.app.test_agreement_page import page, texts
-from tests.conftest import NOW
 from tests.faults import FaultServer
-from tests.judging import desk, judges, opinion, pair, provider
+from tests.judging import bring, desk, judges, opinion, pair, provider
 
 
 @pytest.fixture
@@ -25,19 +24,14 @@ def here(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 
 def test_kin_and_change_are_warned_about_and_costs_are_shown(here: Workspace, tmp_path: Path) -> None:
-    def bring(names: list[str]) -> None:
-        file = tmp_path / "pairs.jsonl"
-        said = [
-            pair(name, {"content": "good", "model": "gpt-4"}, {"content": "bad", "model": "other"}) for name in names
-        ]
-        file.write_text("".join(json.dumps(each) + "\n" for each in said), encoding="utf-8")
-        ingest.import_files(here, "pairs", [file], now=NOW)
+    def said(name: str) -> dict[str, Any]:
+        return pair(name, {"content": "good", "model": "gpt-4"}, {"content": "bad", "model": "other"})
 
-    bring([f"p{n}" for n in range(8)])
+    bring(here, tmp_path, [said(f"p{n}") for n in range(8)])
     with FaultServer(answer=opinion) as server:
         configured = judges(provider(server, model="gpt-5"), anchors=8)
         judge(desk(here, configured), everything=True)
-        bring(["q"])
+        bring(here, tmp_path, [said("q")])
         server.answer = lambda document: json.dumps(json.loads(opinion(document)) | {"winner": "tie"})
         judge(desk(here, configured), everything=True)
     app = page("agreement.py")

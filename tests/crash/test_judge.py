@@ -14,11 +14,9 @@ import pytest
 import yaml
 
 from review import settings
-from review.services import ingest
 from review.services.workspace import open_workspace
-from tests.conftest import NOW
 from tests.faults import FaultServer
-from tests.judging import called, opinion, pair
+from tests.judging import bring, called, opinion, pair
 from tests.waiting import until
 
 PAIRS = 15
@@ -29,10 +27,8 @@ def prepare(folder: Path, server: FaultServer, **more: Any) -> tuple[Path, dict[
     """A database with pairs, and the environment of a command that judges them."""
     db = folder / "review.duckdb"
     workspace = open_workspace(settings.load(db))
-    file = folder / "pairs.jsonl"
     rows = [pair(f"p{n:02}") for n in range(PAIRS)] + [pair("tools", called('{"a": 1}'), called('{"a": "1"}'))]
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    ingest.import_files(workspace, "pairs", [file], now=NOW)
+    bring(workspace, folder, rows)
     workspace.close()
     near = {"name": "near", "base_url": server.url, "model": "judge-1", "concurrency": CONCURRENCY, "retries": 1}
     near["price"] = {"input": 1.0, "output": 5.0}

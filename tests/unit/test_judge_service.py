@@ -20,13 +20,7 @@ from review.services.workspace import Workspace
 from review.store.rounds import read_frame
 from tests.conftest import NOW
 from tests.faults import FaultServer
-from tests.judging import called, desk, judges, materials, opinion, pair, provider
-
-
-def bring(workspace: Workspace, folder: Path, rows: list[dict[str, Any]]) -> None:
-    file = folder / "pairs.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    ingest.import_files(workspace, "pairs", [file], now=NOW)
+from tests.judging import bring, called, desk, judges, materials, opinion, pair, provider
 
 
 def rows(workspace: Workspace, query: str) -> list[tuple[Any, ...]]:
