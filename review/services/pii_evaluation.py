@@ -90,11 +90,11 @@ class Evaluation:
             "sentences": self.sentences,
             "characters": self.characters,
             "kilobytes_per_second": round(self.characters / 1000 / self.seconds, 1) if self.seconds else None,
-            "precision": _result(self.precision),
+            "precision": result_of(self.precision),
             "kinds": {
                 each.kind: {
                     "stretches": each.stretches,
-                    "covered": _result(each.covered),
+                    "covered": result_of(each.covered),
                     "characters": each.characters,
                     "precision": each.precision,
                 }
@@ -104,7 +104,8 @@ class Evaluation:
         }
 
 
-def _result(result: Result) -> dict[str, Any]:
+def result_of(result: Result) -> dict[str, Any]:
+    """A result as JSON values."""
     if isinstance(result, NotEstimable):
         return {"not_estimable": result.reason}
     return {"value": result.value, "low": result.low, "high": result.high}
