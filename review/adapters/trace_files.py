@@ -155,7 +155,9 @@ def _lines(file: IO[bytes], told: _Teller) -> Iterator[Row]:
 
 def _values(file: IO[bytes], told: _Teller) -> Iterator[Row]:
     """The elements of an array, or values one after the other. A row's line is the one its value begins on."""
-    buffer = file.read(_BLOCK).removeprefix(codecs.BOM_UTF8)
+    buffer = b""
+    while not buffer.strip() and len(buffer) < LARGEST and (block := file.read(max(_BLOCK, len(codecs.BOM_UTF8)))):
+        buffer = (buffer + block).removeprefix(codecs.BOM_UTF8)
     line, place, depth, start = 1, 0, 0, -1
     inside = buffer.lstrip()[:1] == b"["
     base = 1 if inside else 0  # the depth at which values stand
