@@ -66,3 +66,23 @@ def add_traces(workspace: Workspace, parts: Sequence[Traffic], prefix: str = "t"
                 {"ids": [name for name, _ in placed], "clusters": [c for _, c in placed], "now": NEWEST},
             )
     return [name for name, _ in rows]
+
+
+def add_pairs(workspace: Workspace, traces: Sequence[str], sample_id: str = "none") -> None:
+    """A pair of each trace on which old and new differ."""
+    with workspace.database.transaction() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO pair SELECT 'pair-' || n, 'prompt-' || n, NULL, '[{"role":"user","content":"Ask"}]', NULL, NULL,
+                   '{"content":"old"}', '{"content":"new"}', NULL, false, false, 'replay', $now
+            FROM (SELECT unnest($names::VARCHAR[]) AS n)
+            """,
+            {"names": list(traces), "now": NEWEST},
+        )
+        cursor.execute(
+            """
+            INSERT INTO pair_origin
+            SELECT 'pair-' || n, n, $sample, 'o', 'n' FROM (SELECT unnest($names::VARCHAR[]) AS n)
+            """,
+            {"names": list(traces), "sample": sample_id},
+        )

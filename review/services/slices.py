@@ -127,7 +127,7 @@ def slices(
     Args:
         workspace: The open workspace.
         judge: The judge's name.
-        by: The property; "cluster" is the key of that name in a pair's metadata.
+        by: The property; "cluster" is that of the trace a pair came from, else the key of that name in its metadata.
         dimension: Which question.
         round_id: Only this round's labels.
         rules: As for agreement(). By reviewer each label counts, whatever the rule.

@@ -13,6 +13,16 @@ Ints = npt.NDArray[np.int64]
 LENGTH_CUTS = (0.5, 0.8, 1.25, 2.0)
 
 _LABELLED = "pair_id IN (SELECT pair_id FROM label WHERE kind <> 'skip')"
+# Two clusters of one name are told apart by their ids.
+_CLUSTERED = f"""
+    SELECT p.rowid AS rowid, coalesce(c.name, a.cluster_id, p.metadata->>'$.cluster') AS name
+    FROM pair p LEFT JOIN pair_origin o USING (pair_id) LEFT JOIN assignment a USING (trace_id)
+         LEFT JOIN (
+             SELECT cluster_id, CASE WHEN count(*) OVER (PARTITION BY name) > 1 THEN name || ' (' || cluster_id || ')'
+                                ELSE name END AS name FROM cluster
+         ) c USING (cluster_id)
+    WHERE {_LABELLED}
+"""  # noqa: S608 - a constant of this module
 
 # Words are runs between blanks, tabs and line ends. Where single blanks part them, counting those is much cheaper.
 _TEXT = "trim(translate(coalesce(json_extract_string({side}, '$.content'), ''), chr(10) || chr(9) || chr(13), '   '))"
@@ -34,16 +44,13 @@ def tasks(cursor: duckdb.DuckDBPyConnection, size: int) -> tuple[Ints, tuple[str
 
 
 def clusters(cursor: duckdb.DuckDBPyConnection, size: int) -> tuple[Ints, tuple[str, ...]]:
-    """The cluster that each labelled pair's metadata names; arguments and result as in tasks()."""
-    return _named(cursor, "metadata->>'$.cluster'", size)
+    """The cluster of the trace each labelled pair came from, else the one its metadata names; as tasks()."""
+    return _codes(cursor.execute(f"SELECT rowid, name FROM ({_CLUSTERED}) WHERE name IS NOT NULL").fetchall(), size)  # noqa: S608 - a constant
 
 
 def has_clusters(cursor: duckdb.DuckDBPyConnection) -> bool:
-    """Whether any labelled pair names its cluster."""
-    row = cursor.execute(
-        f"SELECT 1 FROM pair WHERE metadata->>'$.cluster' IS NOT NULL AND {_LABELLED} LIMIT 1"  # noqa: S608 - a constant
-    ).fetchone()
-    return row is not None
+    """Whether any labelled pair has a cluster."""
+    return cursor.execute(f"SELECT 1 FROM ({_CLUSTERED}) WHERE name IS NOT NULL LIMIT 1").fetchone() is not None  # noqa: S608 - a constant
 
 
 def _named(cursor: duckdb.DuckDBPyConnection, column: str, size: int) -> tuple[Ints, tuple[str, ...]]:
@@ -51,6 +58,11 @@ def _named(cursor: duckdb.DuckDBPyConnection, column: str, size: int) -> tuple[I
     found = cursor.execute(
         f"SELECT rowid, {column} AS name FROM pair WHERE {_LABELLED} AND name IS NOT NULL"  # noqa: S608 - as said
     ).fetchall()
+    return _codes(found, size)
+
+
+def _codes(found: list[tuple[int, str]], size: int) -> tuple[Ints, tuple[str, ...]]:
+    """Names by row number as codes by row number, and the names."""
     names = tuple(sorted({name for _, name in found}))
     number = {name: index for index, name in enumerate(names)}
     rows = np.array([row for row, _ in found], dtype=np.int64)

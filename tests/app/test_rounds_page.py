@@ -14,6 +14,7 @@ from review.services import adjudicate, ingest, label, rounds
 from review.services.workspace import Workspace
 from tests.app.conftest import RunPage
 from tests.conftest import NOW
+from tests.traffic import Traffic, add_clusters, add_pairs, add_traces
 
 SECRET_MODELS = ("stack-one", "stack-two")
 
@@ -148,3 +149,16 @@ def test_a_conflict_is_decided_blind(workspace: Workspace, run_page: RunPage, tm
 @pytest.mark.parametrize("role", ["reviewer", "support"])
 def test_the_page_is_for_leads(run_page: RunPage, role: str) -> None:
     assert "for the role lead" in shown(run_page("rounds.py", role=role))
+
+
+def test_the_address_names_a_cluster_to_draw_from(workspace: Workspace, run_page: RunPage) -> None:
+    add_clusters(workspace, ["Refunds", "Billing"])
+    add_pairs(workspace, add_traces(workspace, [Traffic(15, "refunds"), Traffic(12, "billing")]))
+    page = run_page("rounds.py", query={"cluster": "billing"})
+    assert [box.value for box in page.selectbox if box.label == "Cluster"] == ["billing"]
+    next(button for button in page.button if button.label == "Draw this round").click().run()
+    assert not page.exception
+    (drawn,) = rounds.list_rounds(workspace)
+    assert [each.frame for each in drawn.strata] == [12]
+    page = run_page("rounds.py", query={"cluster": "weather"})
+    assert "No pair comes from this cluster yet" in shown(page)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from review import settings
 from review.domain.frame import FrameGroup, FramePair, frame_hash, strata
 from review.errors import BadInput
-from review.services import parity, rounds
+from review.services import parity, rounds, slices
 from review.services.desk import LocalDesk
 from review.services.population import population
 from review.services.rounds import DrawSpec
@@ -21,27 +20,7 @@ from review.services.sample import SampleSpec, sample
 from review.services.workspace import Workspace, open_workspace
 from review.store.rounds import read_frame
 from tests.conftest import NOW, ROOT
-from tests.traffic import Traffic, add_clusters, add_traces
-
-
-def add_pairs(workspace: Workspace, traces: Sequence[str], sample_id: str = "none") -> None:
-    """A pair of each trace on which old and new differ."""
-    with workspace.database.transaction() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO pair SELECT 'pair-' || n, 'prompt-' || n, NULL, '[{"role":"user","content":"Ask"}]', NULL, NULL,
-                   '{"content":"old"}', '{"content":"new"}', NULL, false, false, 'replay', $now
-            FROM (SELECT unnest($names::VARCHAR[]) AS n)
-            """,
-            {"names": list(traces), "now": NOW},
-        )
-        cursor.execute(
-            """
-            INSERT INTO pair_origin
-            SELECT 'pair-' || n, n, $sample, 'o', 'n' FROM (SELECT unnest($names::VARCHAR[]) AS n)
-            """,
-            {"names": list(traces), "sample": sample_id},
-        )
+from tests.traffic import Traffic, add_clusters, add_pairs, add_traces
 
 
 def add_labels(workspace: Workspace, round_id: str, errors: dict[str, str]) -> None:
@@ -198,6 +177,26 @@ def test_parity_speaks_about_traffic(workspace: Workspace) -> None:
     assert overall.to_json()["value"] == pytest.approx(-20 / 320, abs=1e-6)
     assert report.direction.shift.balance.to_json()["value"] == pytest.approx(20 / 320, abs=1e-6)
     assert any("40 pairs come from samples of traffic: each stands for 2.0 to 10.0 traces" in n for n in report.notes)
+
+
+def test_agreement_by_cluster(workspace: Workspace) -> None:
+    add_clusters(workspace, ["Refunds", "Billing"])
+    names = add_traces(workspace, [Traffic(6, "refunds"), Traffic(4, "billing"), Traffic(2)])
+    add_pairs(workspace, names)
+    assert "cluster" not in slices.properties(workspace)
+    drawn = rounds.draw(workspace, DrawSpec(size=12, seed=3), "lead", NOW)
+    add_labels(workspace, drawn.round_id, {f"pair-{name}": "none" for name in names})
+    with workspace.database.transaction() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO verdict BY NAME
+            SELECT pair_id, 'judge' AS judge, 1 AS vote, 'tie' AS winner, now() AS imported_at FROM pair
+            """
+        )
+    assert "cluster" in slices.properties(workspace)
+    found = slices.slices(workspace, "judge", "cluster")
+    assert {each.name: each.n for each in found.slices} == {"Refunds": 6, "Billing": 4}
+    assert found.without == 2
 
 
 def test_the_command_draws_by_cluster(tmp_path) -> None:  # type: ignore[no-untyped-def]  # pytest's
