@@ -46,14 +46,17 @@ def replay(context: Context, sample: str | None, old_only: bool, new_only: bool,
 def teller() -> Callable[[Progress], None]:
     """Says how far a run is on standard error: done, rate, cost and time left; nothing in the first second."""
     screen = sys.stderr.isatty()
-    begin = time.monotonic()
-    told = begin + 1 - (_EVERY_ON_A_SCREEN if screen else _EVERY_IN_A_LOG)
+    every = _EVERY_ON_A_SCREEN if screen else _EVERY_IN_A_LOG
+    begin = told = 0.0
 
     def tell(progress: Progress) -> None:
-        nonlocal told
+        nonlocal begin, told
         now = time.monotonic()
+        if not begin:
+            # The first answer sets the clock: what came before it was starting up.
+            begin, told = now, now + 1 - every
         last = progress.done >= progress.total and now - begin > 1
-        if now - told < (_EVERY_ON_A_SCREEN if screen else _EVERY_IN_A_LOG) and not (last and screen):
+        if now - told < every and not (last and screen):
             return
         told = now
         rate = progress.done / (now - begin)
