@@ -42,7 +42,8 @@ def suite_section(report: Report) -> None:
     else:
         st.text(f"Every one of the {len(report.clusters)} clusters has a prompt in the suite of {suite.items:,}.")
     if suite.noise:
-        st.caption(f"{suite.noise:,} prompts of the suite are near no cluster: nobody asks for them at present.")
+        noun = "prompt of the suite is" if suite.noise == 1 else "prompts of the suite are"
+        st.caption(f"{suite.noise:,} {noun} near no cluster: nobody asks for that at present.")
     if suite.unplaced:
         st.caption(f"{suite.unplaced:,} prompts of the suite are not placed yet. Run: review cluster")
     coverage_view.cluster_list(untouched, "untouched")
@@ -53,18 +54,20 @@ def change_section(report: Report) -> None:
     st.subheader("New and growing", anchor=False)
     fresh = tuple(each for each in report.clusters if each.new)
     if fresh:
-        st.text(f"{len(fresh)} new clusters: what fitted no older one.")
+        noun = "new cluster" if len(fresh) == 1 else "new clusters"
+        st.text(f"{len(fresh)} {noun}: what fitted no older one.")
         coverage_view.cluster_list(fresh, "fresh")
     else:
         st.text("No new cluster came up in the last runs.")
     if not report.before:
-        st.caption(f"Growth needs traffic of the {report.days} days before this window, too.")
+        st.caption(f"Growth needs clustered traffic of the {report.days} days before this window, too.")
         return
     growing = sorted((each for each in report.clusters if each.grows), key=lambda each: -each.share)
     if not growing:
         st.text("No cluster's share of traffic grew beyond chance.")
         return
-    st.text(f"{len(growing)} clusters have a larger share of traffic than in the {report.days} days before.")
+    noun = "cluster has" if len(growing) == 1 else "clusters have"
+    st.text(f"{len(growing)} {noun} a larger share of traffic than in the {report.days} days before.")
     charts.draw(
         (*key, "growth"),
         lambda: coverage_charts.growth(growing[:SHOWN]),

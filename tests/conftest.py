@@ -15,6 +15,7 @@ import yaml
 
 from review import settings
 from review.services.workspace import Workspace, open_workspace
+from tests import clustered as clustered_set
 from tests.servers import new_server as new_server
 from tests.servers import old_server as old_server
 
@@ -41,6 +42,12 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
     opened = open_workspace(settings.load(tmp_path / "review.duckdb"))
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def clustered(tmp_path_factory: pytest.TempPathFactory) -> clustered_set.Set:
+    """Real queries, clustered once for the session: nobody may change this database (copy it)."""
+    return clustered_set.build(shared("data/clinc150/traces.jsonl"), tmp_path_factory.mktemp("clustered"))
 
 
 def shared(path: str) -> Path:

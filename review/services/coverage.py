@@ -67,7 +67,7 @@ class Report:
 
     Attributes:
         traces: real traffic in the window. noise: of it, near no cluster. unclustered: of it, not clustered yet.
-        before: traffic in the window before.
+        before: traffic in the window before, as far as it was clustered then.
         clusters: the most frequent first.
         last_run: when `review cluster` ended last; None before the first time.
         dots: places of some traces on the map.

@@ -43,7 +43,7 @@ class ClusterRow:
 
 @dataclass(frozen=True)
 class Traffic:
-    """Real traffic of the window (`traces`) and of one as long before it (`before`), and where it does not fit."""
+    """Real traffic of the window (`traces`) and clustered traffic of one as long before it (`before`)."""
 
     window_from: datetime | None
     window_to: datetime | None
@@ -95,7 +95,7 @@ def traffic(database: Database, days: int) -> Traffic:
                     FROM trace t CROSS JOIN newest LEFT JOIN assignment a USING (trace_id)
                     WHERE NOT synthetic AND {_WHEN} >= moment - to_days(2 * $days::INTEGER))
             SELECT (SELECT moment - to_days($days::INTEGER) FROM newest), (SELECT moment FROM newest),
-                count(*) FILTER (inside), count(*) FILTER (NOT inside),
+                count(*) FILTER (inside), count(*) FILTER (NOT inside AND cluster_id IS NOT NULL),
                 count(*) FILTER (inside AND cluster_id = 'noise'), count(*) FILTER (inside AND cluster_id IS NULL),
                 (SELECT max(made_at) FROM clustering)
             FROM real""",  # noqa: S608 (a constant)

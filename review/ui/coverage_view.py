@@ -31,12 +31,12 @@ def report(workspace: Workspace) -> tuple[tuple[Hashable, ...], Report]:
 def tiles(found: Report) -> None:
     """Coverage in numbers."""
     fresh = sum(each.new for each in found.clusters)
-    suite = f"{len(found.untouched)} of {len(found.clusters)}" if found.suite.items else "no suite yet"
+    untouched = (f"{len(found.untouched):,}", f"of {len(found.clusters):,} clusters")
     near = found.noise / found.traces if found.traces else 0.0
     numbers = {
         "Traces": (f"{found.traces:,}", f"in {found.days} days"),
         "Clusters": (f"{len(found.clusters):,}", f"{fresh:,} new" if fresh else None),
-        "Not in the suite": (suite, "clusters" if found.suite.items else None),
+        "Not in the suite": untouched if found.suite.items else ("—", "no suite yet"),
         "Fits nowhere": (f"{near:.1%}", "of the traces"),
         "Grow": (f"{sum(each.grows for each in found.clusters):,}" if found.before else "—", "clusters"),
     }
@@ -75,9 +75,7 @@ def one_cluster(workspace: Workspace, each: Cluster) -> None:
         f"{each.traces:,} traces in the window ({each.share:.1%} of traffic), {each.before:,} in the one before · "
         f"eval suite {each.suite:,} · adversarial set {each.adversarial:,} · in rounds {each.rounds:,}"
     )
-    shell.link(
-        "rounds.py", "Draw from here", query={"cluster": each.cluster_id, "view": "draw"}, icon=":material/casino:"
-    )
+    shell.link("rounds.py", "Draw from here", query={"cluster": each.cluster_id}, icon=":material/casino:")
     box = f"coverage_page_{each.cluster_id}"
     page = int(st.session_state.get(box, 1))
     total, lines = coverage.traces(workspace, each.cluster_id, limit=_TRACES, offset=(page - 1) * _TRACES)
