@@ -1,4 +1,4 @@
-"""HTTP for machines, in the app's own process: operations for the command line, behind a bearer token."""
+"""HTTP for machines, in the app's process, behind a bearer token: operations of commands, records of other systems."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import anyio.to_thread
 from starlette.requests import Request
@@ -31,6 +31,9 @@ from review.errors import (
 from review.services import desk
 from review.services.workspace import Workspace
 
+if TYPE_CHECKING:
+    from review.services.receive import Kind
+
 _log = logging.getLogger("review.api")
 _Result = TypeVar("_Result")
 Owner = Callable[[], Workspace]
@@ -40,6 +43,10 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 MAX_BODY = 64 << 20
 # Operations at the same time, in threads of their own: reviewers' threads never wait for one of them.
 _AT_ONCE = 2
+# Bytes of one request of another system. Stripping it takes about 20 seconds a megabyte.
+MAX_RECORDS = 4 << 20
+_KINDS: tuple[Kind, ...] = ("traces", "pairs", "flags")
+_JSON, _LINES = "application/json", ("application/x-ndjson", "application/jsonl")
 _MAX_NAME = 60
 _STATUS: tuple[tuple[type[ReviewError], int], ...] = (
     (BadInput, 422),
@@ -68,6 +75,8 @@ def routes(owner: Owner) -> list[BaseRoute]:
     return [
         Route(door.PREFIX + "/hello", _hello(owner)),
         Route(door.PREFIX + "/operations/{name}", _guarded(owner, _operation), methods=["POST"]),
+        Route(door.PREFIX + "/openapi.json", _openapi),
+        *(Route(f"{door.PREFIX}/{kind}", _guarded(owner, _receiving(kind)), methods=["POST"]) for kind in _KINDS),
     ]
 
 
@@ -145,6 +154,11 @@ def _check_token(workspace: Workspace, request: Request) -> None:
         raise NotSignedIn(f'Send "Authorization: Bearer TOKEN"; the token stands in {name} beside the database.')
 
 
+def _media(request: Request) -> str:
+    """The content type without its parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 async def read_body(request: Request, media: tuple[str, ...], largest: int = MAX_BODY) -> bytes:
     """The whole body.
 
@@ -152,7 +166,7 @@ async def read_body(request: Request, media: tuple[str, ...], largest: int = MAX
         WrongType: its content type is none of `media`.
         TooLarge: it has more than `largest` bytes.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = _media(request)
     if kind not in media:
         raise WrongType(f"The content type is {kind[:60]!r}; accepted: {', '.join(media)}.")
     body = bytearray()
@@ -164,19 +178,43 @@ async def read_body(request: Request, media: tuple[str, ...], largest: int = MAX
 
 
 @functools.cache
-def _limiter() -> Any:
+def _limiter(_purpose: str) -> Any:
     return anyio.CapacityLimiter(_AT_ONCE)
 
 
-async def in_a_thread(function: Callable[..., _Result], *arguments: Any) -> _Result:
-    """Run outside the event loop, in one of the API's own few threads."""
-    return await anyio.to_thread.run_sync(functools.partial(function, *arguments), limiter=_limiter())
+async def in_a_thread(purpose: str, function: Callable[..., _Result], *arguments: Any) -> _Result:
+    """Run outside the event loop, in one of the few threads that the API has for a purpose."""
+    return await anyio.to_thread.run_sync(functools.partial(function, *arguments), limiter=_limiter(purpose))
 
 
 async def _operation(workspace: Workspace, request: Request) -> Response:
     body = await read_body(request, (door.MEDIA,))
-    answer = await in_a_thread(_run, workspace, request.path_params["name"], body)
+    answer = await in_a_thread("operations", _run, workspace, request.path_params["name"], body)
     return Response(answer, media_type=door.MEDIA)
+
+
+async def _openapi(_: Request) -> Response:
+    """The API for other systems, for machines to read; it tells no fact, so it needs no token."""
+    from review.services import receive
+
+    return JSONResponse(receive.openapi(door.PREFIX, __version__))
+
+
+def _receiving(kind: Kind) -> Callable[[Workspace, Request], Awaitable[Response]]:
+    async def take_in(workspace: Workspace, request: Request) -> Response:
+        body = await read_body(request, (_JSON, *_LINES), MAX_RECORDS)
+        lines = _media(request) in _LINES
+        # Stripping is slow: it has threads of its own, so that commands do not wait for it.
+        return await in_a_thread("records", _receive, workspace, kind, body, lines)
+
+    return take_in
+
+
+def _receive(workspace: Workspace, kind: Kind, body: bytes, lines: bool) -> Response:
+    from review.services import receive
+
+    done = receive.receive(workspace, kind, receive.parse(body, lines=lines), "api", datetime.now(UTC))
+    return JSONResponse(done.to_json(), 422 if done.rejected and len(done.rejected) == done.read else 200)
 
 
 def _run(workspace: Workspace, name: str, body: bytes) -> bytes:

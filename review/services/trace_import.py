@@ -137,7 +137,8 @@ def import_file(desk: Desk, place: Place, options: Options, watch: Watch) -> Imp
             raise RejectedRecords(source, checked.rejected, checked.read)
         if checked.present + checked.passed.total() == checked.read:
             return checked
-    return _write(desk, form, source, _rows(place, options, watch, "importing"))
+    rows = _rows(place, options, watch, "importing")
+    return _write(desk, form, source, rows, lambda tables: _stripped(desk, tables))
 
 
 def _format(place: Place, options: Options) -> Format:
@@ -341,10 +342,12 @@ def _check(desk: Desk, form: Format, rows: Iterator[Row]) -> Imported:
     return total
 
 
-def _write(desk: Desk, form: Format, source: str, rows: Iterator[Row]) -> Imported:
+def _write(
+    desk: Desk, form: Format, source: str, rows: Iterator[Row], strip_them: Callable[[Iterator[Any]], Iterator[Any]]
+) -> Imported:
     """Read, strip and hand in what does not stand yet."""
     total = Imported(form.name)
-    for table in _stripped(desk, _missing(desk, total, source, _batches(desk.key, form, rows))):
+    for table in strip_them(_missing(desk, total, source, _batches(desk.key, form, rows))):
         lines: list[int] = table["line"].to_pylist()
         answer = desk.ask("traces.put", table=table.select(store.SCHEMA.names)).document
         total.new += answer["new"]
@@ -368,6 +371,16 @@ def _missing(desk: Desk, total: Imported, source: str, batches: Iterable[Batch])
         known = {*answer["present"], *answer["clashing"]}
         if left := [each for place, each in enumerate(batch.good) if place not in known]:
             yield _table([_values(desk.key, source, each) for each in left])
+
+
+def take_in(desk: Desk, source: str, rows: Iterator[Row]) -> Imported:
+    """Store what is good of records of our own format that another system handed in, a request at a time."""
+    settings = strip.settings_at(desk)
+
+    def stripped(tables: Iterator[Any]) -> Iterator[Any]:
+        return tables if settings is None else (strip.strip_rows(table, settings) for table in tables)
+
+    return _write(desk, FORMATS["own"], source, rows, stripped)
 
 
 def _stripped(desk: Desk, tables: Iterator[Any]) -> Iterator[Any]:
