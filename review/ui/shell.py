@@ -67,6 +67,7 @@ PAGES: tuple[PageInfo, ...] = (
     PageInfo("rounds.py", "Rounds", ":material/stacks:", ("lead",)),
     PageInfo("coverage.py", "Coverage", ":material/bubble_chart:", ("lead",)),
     PageInfo("audit.py", "Weekly audit", ":material/fact_check:", ("reviewer", "lead")),
+    PageInfo("pii_audit.py", "Privacy", ":material/shield_person:", ("lead",)),
     PageInfo("agreement.py", "Agreement", ":material/handshake:", ("lead",)),
     PageInfo("parity.py", "Parity", ":material/balance:", ("lead",)),
     PageInfo("adversarial.py", "Adversarial set", ":material/shield:"),

@@ -1,0 +1,71 @@
+"""Privacy: a lead reads stripped traces drawn at random, marks what leaked, and has it erased everywhere."""
+
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from review.domain.redaction import KINDS
+from review.services import privacy
+from review.ui import failure, pii_audit, shell
+from review.ui.text import plain
+
+session = shell.page("pii_audit.py")
+workspace, actor = session.workspace, session.actor
+st.title("Privacy")
+left, right = st.columns(2)
+seed = int(left.number_input("Seed", min_value=0, max_value=10**9, value=1, help="Repeats the sample."))
+size = int(right.number_input("Traces", min_value=1, max_value=1000, value=50))
+with shell.errors():
+    audit = privacy.audit(workspace, seed, size)
+
+
+def read(trace_id: str) -> None:
+    """One trace as plain text, and the two answers about it."""
+    st.caption(f"Is there still somebody's data in it? {len(audit.marked)} of {len(audit.traces)} read.")
+    with st.container(border=True):
+        for part, text in pii_audit.parts(privacy.texts(workspace, trace_id)):
+            st.caption(plain(part))
+            st.code(text, language=None, wrap_lines=True)
+    clean, leak = st.columns(2)
+    if clean.button("Clean", key="clean", shortcut="1", width="stretch", type="primary"):
+        with shell.errors():
+            privacy.mark_clean(workspace, audit.audit, trace_id, actor, datetime.now(UTC))
+        st.rerun()
+    if leak.button("Leak", key="leak", shortcut="2", width="stretch"):
+        st.session_state["leaking"] = trace_id
+    if st.session_state.get("leaking") == trace_id:
+        say(trace_id)
+
+
+def say(trace_id: str) -> None:
+    """What leaked: its kind and its words. They are erased everywhere and kept only as keyed hashes."""
+    with st.form("leaked", clear_on_submit=True):
+        kind = st.selectbox("What leaked", [each for each in KINDS if each != "LEAK"], index=len(KINDS) - 2)
+        words = st.text_input("The leaked words, as they stand above", key="words", max_chars=privacy.MAX_TEXT)
+        sent = st.form_submit_button("Erase everywhere", type="primary")
+    failure.focus(".st-key-words input", f"leak {trace_id}")
+    if sent:
+        with shell.errors():
+            done = privacy.mark_leak(workspace, audit.audit, trace_id, kind, words, actor, datetime.now(UTC))
+        st.session_state["erased"] = pii_audit.told(done.places)
+        del st.session_state["leaking"]
+        st.rerun()
+
+
+if (told := st.session_state.pop("erased", None)) is not None:
+    st.success(plain(told))
+if not audit.traces:
+    shell.empty("No stripped traces", "Traces get here with `review import traces`, stripped when `strip_pii` is true.")
+elif audit.open:
+    read(audit.open[0])
+else:
+    st.success("All of this sample are read. Another seed draws others.")
+st.metric("Traces with a leak", pii_audit.rate(audit.rate))
+with st.expander("Take out a structure"):
+    with st.form("pattern", clear_on_submit=True):
+        pattern = st.text_input("A regular expression", placeholder=r"ACC-\d{6}", max_chars=200)
+        added = st.form_submit_button("Add the rule")
+    if added:
+        with shell.errors():
+            privacy.add_pattern(workspace, pattern, actor, datetime.now(UTC))
+        st.success("From now on this is taken out of everything that comes in.")
