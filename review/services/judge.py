@@ -228,12 +228,11 @@ class _Run:
                 work = await self._matched(jobs, cache)
                 pending |= {asyncio.create_task(self._one(window, judging, each)) for each in work}
                 while len(pending) > PAGE // 2:
-                    _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                    finished, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                    for each in finished:
+                        each.result()  # whatever was not expected is not passed over
             await self._flush(judging)
-        if pending:
-            await asyncio.wait(pending)
-        for each in pending:
-            each.result()  # whatever was not expected is not passed over
+        await asyncio.gather(*pending)
         await self._flush(judging)
 
     def _room(self) -> int:

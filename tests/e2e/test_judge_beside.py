@@ -41,16 +41,19 @@ def test_it_works_beside_the_app_and_costs_nothing_again_without_it(
 def test_a_real_small_model_judges_bound_to_the_schema(old_server: ModelServer, tmp_path: Path) -> None:
     with FaultServer() as unused:
         db, environ = prepare(tmp_path, unused)
-    real = {"name": "here", **endpoint(old_server, parameters={"seed": 1}, timeout_seconds=300.0), "price": {"input": 1.0, "output": 2.0}}
+    real = {
+        "name": "here",
+        **endpoint(old_server, parameters={"seed": 1}, timeout_seconds=300.0),
+        "price": {"input": 1.0, "output": 2.0},
+    }
     config = Path(environ["REVIEW_CONFIG"])
     judges: dict[str, Any] = {"providers": [real], "anchors": 0, "cache": {"semantic": False}}
     config.write_text(yaml.safe_dump({"eval_config": {"judges": judges}}), encoding="utf-8")
-    done = subprocess.run([*COMMAND, "--limit", "2"], env=environ, capture_output=True, text=True, check=True)
+    done = subprocess.run([*COMMAND, "--limit", "1"], env=environ, capture_output=True, text=True, check=True)
     report = json.loads(done.stdout)
-    assert (report["judged"], report["calls"], report["failed"]) == (2, 6, {})
+    assert (report["judged"], report["calls"], report["failed"]) == (1, 3, {})
     assert report["cost_usd"] > 0
     found = verdicts(db)
     assert {judge_name for _, _, judge_name, _, _ in found} == {old_server.model.name}
     assert {winner for *_, winner in found} <= {"old", "new", "tie"}  # the schema holds: every vote can be read
-    again = subprocess.run([*COMMAND, "--limit", "2"], env=environ, capture_output=True, text=True, check=True)
-    assert json.loads(again.stdout)["already"] == 2
+    assert len(found) == 3
