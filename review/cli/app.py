@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
 
-from review.cli.base import Context, main, verb
+from review.cli.base import Context, main, verb, who
 
 if TYPE_CHECKING:
     from review.settings import Settings
@@ -45,8 +46,12 @@ def serve(context: Context, port: int, no_browser: bool) -> None:
 @_port
 @_no_browser
 @click.option("--reset", is_flag=True, help="Start over: delete what the demo built, and build it anew.")
-def demo(context: Context, port: int, no_browser: bool, reset: bool) -> None:
+@click.option("--live", is_flag=True, help="A real migration on this machine: two model servers, replayed and judged.")
+def demo(context: Context, port: int, no_browser: bool, reset: bool, live: bool) -> None:
     """Build the demo, unless it is there, and serve it."""
+    if live:
+        _live(context, port, not no_browser, reset)
+        return
     from datetime import UTC, datetime
 
     from review.services import demo as service
@@ -60,3 +65,41 @@ def demo(context: Context, port: int, no_browser: bool, reset: bool) -> None:
         built = service.build(workspace, datetime.now(UTC))
     context.say(f"The demo is {'built' if built.built else 'there'}: {settings.db}")
     _serve(settings, port, not no_browser)
+
+
+def _live(context: Context, port: int, open_browser: bool, reset: bool) -> None:
+    """Run the live demo to its round, unless that is there, and serve it."""
+    from review.cli import pipeline
+    from review.services import demo as service
+    from review.services import live_demo
+    from review.settings import ROOT
+
+    settings = context.settings(default=ROOT / "data" / "demo" / "live" / "review.duckdb")
+    if reset:
+        service.reset(settings, live_demo.BUILT_BY)
+    summary = live_demo.build(settings, who(), pipeline.Teller(), context.say)
+    for line in pipeline.lines(summary) if summary else [f"The live demo is there: {settings.db}"]:
+        context.say(line)
+    if summary is not None and summary.stopped:
+        raise click.ClickException(f"stopped at {summary.stopped}")
+    address = f"http://localhost:{port}/label"
+    context.say(f"The round waits at {address}")
+    if open_browser:
+        threading.Thread(target=_show, args=(port, address), daemon=True).start()
+    _serve(settings, port, open_browser=False)
+
+
+def _show(port: int, address: str) -> None:
+    """Open the page in a browser as soon as the app listens."""
+    import socket
+    import time
+    import webbrowser
+
+    for _ in range(600):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=2).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            webbrowser.open(address)
+            return

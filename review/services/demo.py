@@ -145,8 +145,8 @@ def build(workspace: Workspace, now: datetime) -> DemoSummary:
     return DemoSummary(not done, drawn[FINISHED], drawn[OPEN], labels, len(flag.entries(workspace)))
 
 
-def reset(settings: Settings) -> None:
-    """Delete a database that the demo built, with its key and its mirror. Without a file there is nothing to do.
+def reset(settings: Settings, built_by: str = _ACTOR) -> None:
+    """Delete a database that a demo built, with its key, cache and mirror. Without a file there is nothing to do.
 
     Raises:
         Conflict: the demo did not build this database.
@@ -156,7 +156,7 @@ def reset(settings: Settings) -> None:
         return
     workspace = open_workspace(settings)
     try:
-        if not is_demo(workspace):
+        if meta.read(workspace.database, _BUILT_BY) != built_by:
             raise Conflict(
                 f"{settings.db} was not built by the demo and may hold people's work, so it was not deleted. "
                 "Name the demo's file with --db, or move this one away."
@@ -167,8 +167,12 @@ def reset(settings: Settings) -> None:
     # A mirror that belongs to another database stays. The key goes last: a new database may take over an old key,
     # but a database without its key cannot be opened, and this could not be repeated after an interruption.
     ours = [settings.mirror] if mirror is not None and mirror.state != "foreign" else []
-    write_ahead_log = settings.db.with_name(settings.db.name + ".wal")
-    for path in [*ours, write_ahead_log, settings.db, settings.key_file]:
+    logs = [
+        each.with_name(each.name + end)
+        for each, ends in ((settings.db, (".wal",)), (settings.cache_file, ("-wal", "-shm")))
+        for end in ends
+    ]
+    for path in [*ours, *logs, settings.cache_file, settings.db, settings.key_file]:
         path.unlink(missing_ok=True)
 
 
