@@ -256,7 +256,7 @@ def _normal(vectors: Any) -> Vectors:
 
 @contextmanager
 def _numba() -> Generator[None]:
-    """numba imports `coverage` where that is installed, and fails on one before 7.6; then it must not see it."""
+    """numba imports `coverage` where that is installed, and fails on an old one; then it must not see it."""
     if "numba" in sys.modules or find_spec("coverage") is None or find_spec("coverage.types") is not None:
         yield
         return

@@ -79,7 +79,7 @@ class Replay(Section):
         window_days: how far back the sample reaches from the newest trace.
         strip_pii: strip personal data before the first write, on every way in.
         cluster_method: how traces are grouped.
-        min_cluster_size: traces in the smallest cluster at the sample size of 2,000; it scales with n.
+        min_cluster_size: texts in the smallest cluster of 10,000; it goes with the root of n, 7 of 2,000, at least 5.
         customer_share: one customer's largest share of a sample.
         minimum_per_cluster: traces that a rare cluster gives at least.
         audit_size: random traces for the weekly human audit.

@@ -117,7 +117,6 @@ def test_a_fresh_start_puts_the_former_clusters_out_of_use(clustered: sets.Set, 
     with closing(open_workspace(settings.load(clustered.copy(tmp_path)))) as workspace:
         desk = LocalDesk(workspace, "tests")
         arguments = {"run": "clustering-2", "model": "all-MiniLM-L6-v2", "fresh": True, "clusters": []}
-        from review.services.cluster_facts import store
 
         desk.ask("cluster.save", arguments, ASSIGNMENTS.empty_table())
         state = desk.ask("cluster.state", {"window_days": 7}).document
