@@ -226,6 +226,10 @@ class FaultServer:
             "filter": lambda: self._error(400, "content_filter", "The content management policy was triggered."),
             "400": lambda: self._error(400, "invalid_request_error", f"Invalid message: {secret}"),
         }
+        if fault == "refuses_both":
+            words = "`temperature` and `top_p` cannot both be specified for this model."
+            both = {"temperature", "top_p"} <= set(document)
+            return self._error(400, "invalid_request_error", words) if both else message(200, body)
         if fault.startswith("refuses:"):
             name = fault.partition(":")[2]
             words = f"Unsupported parameter: '{name}' is not supported with this model."

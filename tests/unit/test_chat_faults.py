@@ -129,6 +129,19 @@ def test_a_parameter_of_the_configuration_is_never_left_out_silently() -> None:
     assert server.counts["x"] == 1
 
 
+@pytest.mark.parametrize(("own", "kept"), [({}, "temperature"), ({"top_p": 0.9}, "top_p")])
+def test_of_two_parameters_that_exclude_each_other_the_configured_one_stays(own: dict[str, float], kept: str) -> None:
+    async def main() -> Completion:
+        async with ChatClient(endpoint(server, "anthropic", parameters=own), None) as client:
+            parameters = {"temperature": 0.7, "top_p": 0.5}
+            return await client.complete(Request([{"role": "user", "content": "x"}], parameters=parameters))
+
+    with FaultServer(lambda prompt, nth: "refuses_both", api="anthropic") as server:
+        made = on_its_own_loop(main)
+    assert made.attempts == 2
+    assert {"temperature", "top_p"} & set(server.requests[-1]) == {kept}
+
+
 def test_no_more_requests_at_once_than_configured() -> None:
     with FaultServer(latency=0.01) as server:
         results = ask_all(server, [f"p{number}" for number in range(40)], "openai", concurrency=4)

@@ -267,14 +267,19 @@ class ChatClient:
             EndpointUnusable: the configuration itself asks for it.
         """
         changed = False
-        for name in refusal.names:
+        own = self.endpoint.parameters
+        names = set(refusal.names)
+        if names >= {"temperature", "top_p"}:
+            # Newer models of Anthropic take one of the two.
+            names.remove("top_p" if "top_p" in own and "temperature" not in own else "temperature")
+        for name in sorted(names):
             other = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}.get(name)
             if other and name not in self._renamed and other not in self._renamed:
                 self._renamed[name] = other
                 changed = True
             elif name in self._renamed or name in self.dropped:
                 changed = True  # learned from another request meanwhile
-            elif name in self.endpoint.parameters:
+            elif name in own:
                 raise self._error(refusal, attempts)
             else:
                 self.dropped.add(name)
