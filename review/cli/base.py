@@ -26,6 +26,13 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 class Group(click.Group):
     """Turns an error of ours into one line and exit code 1. REVIEW_DEBUG=1 shows the traceback."""
 
+    # False where another program calls the command line with arguments of its own.
+    owns_process = False
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **more: Any) -> Any:
+        Group.owns_process = args is None
+        return super().main(args, *rest, **more)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -96,6 +103,8 @@ class Context:
         from review.services.desk import open_desk
 
         with closing(open_desk(self.settings(), who())) as opened:
+            if opened.beside_app:
+                _yield_to_the_app()
             if opened.other_config:
                 text = "note: the running app was started with another configuration, and its own holds there."
                 click.echo(text, err=True)
@@ -112,6 +121,12 @@ class Context:
     def say(self, line: str) -> None:
         """A message beside the output."""
         click.echo(line, err=self.as_json)
+
+
+def _yield_to_the_app() -> None:
+    """Reviewers come first: what a command computes beside the app gets the processor that the app leaves."""
+    if Group.owns_process and hasattr(os, "setpriority"):
+        os.setpriority(os.PRIO_PROCESS, 0, max(10, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -90,7 +90,6 @@ OPERATIONS: dict[str, str] = {
     "sample.read": "review.services.sample_desk:read",
     "sample.finish": "review.services.sample_desk:finish",
     "synthesize.shapes": "review.services.synthesize:shapes",
-    "synthesize.shapes": "review.services.synthesize:shapes",
     "replay.look": "review.services.replay_desk:look",
     "replay.places": "review.services.replay_desk:places",
     "replay.work": "review.services.replay_desk:work",
@@ -211,6 +210,11 @@ class OpenDesk:
                 raise ReviewError(f"The app went away while it did {name}. See what stands, then ask again.")
             finally:
                 self._rest()
+
+    @property
+    def beside_app(self) -> bool:
+        """Whether an app has the database open now."""
+        return isinstance(self._desk, RemoteDesk)
 
     @contextmanager
     def held(self) -> Generator[None]:
