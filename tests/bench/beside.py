@@ -1,8 +1,8 @@
 """How long a label waits for its acknowledgement while commands work through the desk of the running app.
 
 `python -m tests.bench.beside [--seconds 30] [--think 2] [--pairs 4000] [--strip]` prints JSON: one browser labels real
-pairs on a real server, first alone, then while commands beside the app import, export, compute the agreement and look at
-the state, over and over, as a pipeline does. Acknowledged is measured as in tests.bench.card; the limit is 250 ms at the
+pairs on a real server, first alone, then while commands beside the app import, export, compute the agreement and tell
+the state, again and again, like a pipeline. Acknowledged is measured as in tests.bench.card; the limit is 250 ms at the
 95th percentile.
 """
 
