@@ -52,7 +52,7 @@ from review.services import ingest
 from review.services.export import export
 from review.services.workspace import open_workspace
 file, target, out = sys.argv[1:]
-workspace = open_workspace(settings.load(Path(target)))
+workspace = open_workspace(settings.load(Path(target)).unstripped())
 begin = time.perf_counter()
 done = ingest.import_pairs(workspace, [Path(file)], now=datetime.now(UTC))
 workspace.database.cursor().execute("CHECKPOINT")
