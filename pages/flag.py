@@ -32,6 +32,14 @@ def find() -> None:
         return
     with shell.errors():
         found = flag.search(workspace, text)
+    if not found and (waiting := flag.unpaired(workspace, text)):
+        failure.focus(".st-key-query input", f"nothing for {text}")
+        shell.empty(
+            "Known, but not replayed",
+            f"{waiting} logged conversation{'s' if waiting > 1 else ''} of it came in, but none was in a sample that "
+            "went through old and new, so there is no pair of answers to flag yet.",
+        )
+        return
     if not found:
         failure.focus(".st-key-query input", f"nothing for {text}")
         shell.empty(

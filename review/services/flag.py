@@ -26,10 +26,13 @@ from review.services import strip
 from review.services.workspace import Actor, Workspace
 from review.store import adversarial as store
 from review.store import rounds as rounds_store
+from review.store import traces as traces_store
 
 MAX_TEXT = 20_000
 MAX_TICKET = 2_000
 MAX_QUERY = 500
+# The latest traces of one ticket or customer that a search looks through.
+_TRACES = 200
 
 # What of an output would tell its side, or how it fared.
 _UNSHOWN = dict.fromkeys(("model", "confidence", "correct", "outcomes", "latency_ms", "usage"))
@@ -363,10 +366,29 @@ def search(workspace: Workspace, text: str, limit: int = 25) -> list[Found]:
     # Ids stand as keyed hashes where personal data is stripped: a ticket is found by the hash of what was typed.
     hidden = [identity.pseudonym(workspace.key, kind, query) for kind in ("ticket", "customer", "conversation")]
     rows = [row for each in hidden for row in store.search_pairs(workspace.database, each, limit, exactly=True)]
+    paired = [pair_id for each in _traces(workspace, query) for pair_id in each["pairs"]]
+    stands = {row.pair_id for row in rows}
+    for pair_id in paired[:limit]:
+        if pair_id not in stands:
+            rows += store.search_pairs(workspace.database, pair_id, 1)
     return [
         Found(found.pair_id, found.task, _asked(found.messages), _keys(found.metadata), found.matched, found.flagged)
         for found in (rows or store.search_pairs(workspace.database, query, limit))[:limit]
     ]
+
+
+def unpaired(workspace: Workspace, text: str) -> int:
+    """How many traces of this ticket, customer or conversation are here of which no pair was made yet."""
+    return sum(not each["pairs"] for each in _traces(workspace, _whole(text)[:MAX_QUERY]))
+
+
+def _traces(workspace: Workspace, query: str) -> list[dict[str, Any]]:
+    """Traces of a ticket, conversation or customer, whose ids stand as keyed hashes only; latest first."""
+    cursor, found = workspace.database.cursor(), dict[str, dict[str, Any]]()
+    for kind in ("ticket", "conversation", "customer"):
+        hashed = {kind: identity.pseudonym(workspace.key, kind, query)}
+        found |= {each["trace_id"]: each for each in traces_store.find(cursor, hashed, _TRACES)}
+    return list(found.values())
 
 
 def blind(workspace: Workspace, pair_id: str, viewer: str) -> Blind:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
 import duckdb
 import pytest
 
 from review import settings
 from review.errors import BadInput, ChainBroken, Conflict, NotAllowed, NotFound
-from review.services import flag
+from review.services import flag, trace_import
+from review.services.desk import LocalDesk
 from review.services.workspace import Actor, Workspace, open_workspace
 from tests.adversarial import a_report, add_pairs
 from tests.conftest import NOW
@@ -292,6 +294,23 @@ def test_search_finds_pairs_by_id_metadata_and_words(stocked: Workspace) -> None
     row = flag.search(stocked, "ada")[0]
     assert row.keys == {"ticket": "HD-4711", "customer": "Ada"}
     assert row.asked == 'He said "No Refund" für ÖL, 100%'
+
+
+def test_support_finds_a_pair_by_the_ticket_of_its_trace_which_is_not_stored(
+    stocked: Workspace, tmp_path: Path
+) -> None:
+    said = {"messages": [{"role": "user", "content": "Hello?"}]}
+    records = [said | {"trace_id": f"t{n}", "ticket": f"ZD-{n}", "customer": "ada"} for n in (1, 2)]
+    file = tmp_path / "traces.json"
+    file.write_text(json.dumps(records))
+    desk = LocalDesk(stocked, "tester")
+    trace_import.import_file(desk, trace_import.places([str(file)])[0], trace_import.Options(), lambda *_: None)
+    cursor = stocked.database.cursor()
+    (pair_id,) = cursor.execute("SELECT min(pair_id) FROM pair").fetchall()[0]
+    cursor.execute("INSERT INTO pair_origin VALUES ($pair, 't1', 's', 'o', 'n')", {"pair": pair_id})
+    assert [each.pair_id for each in flag.search(stocked, " ZD-1 ")] == [pair_id]
+    assert [each.pair_id for each in flag.search(stocked, "ada")] == [pair_id]
+    assert (flag.search(stocked, "ZD-2"), flag.unpaired(stocked, "ZD-2"), flag.unpaired(stocked, "ZD-3")) == ([], 1, 0)
 
 
 def test_a_blind_pair_tells_no_side_and_the_order_differs_between_people(stocked: Workspace) -> None:
