@@ -284,7 +284,7 @@ def _notes(
             f"Only {plan.size:,} are drawn: with more, one customer would stand for more than "
             f"{plan.cap / plan.size:.1%} of the sample. Raise replay.customer_share to take more."
         )
-    if plan.cap > math.floor(spec.customer_share * plan.size + 1e-9):
+    if frame["customers"] and plan.cap > math.floor(spec.customer_share * plan.size + 1e-9):
         notes.append(
             f"There are so few customers that {spec.customer_share:.1%} each cannot fill a sample: each gives at most "
             f"an even share, {plan.cap:,} traces."
