@@ -85,7 +85,7 @@ def main() -> None:
             quiet = card.measure(browser, server, 1, chosen.seconds, chosen.think)
             load = Load(server, folder, chosen.pairs)
             load.start()
-            busy = card.measure(browser, server, 2, chosen.seconds, chosen.think)
+            busy = card.measure(browser, server, 1, chosen.seconds, chosen.think)
             load.ended.set()
             load.join()
             browser.close()
