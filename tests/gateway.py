@@ -107,7 +107,7 @@ def gateway(servers: Sequence[ModelServer], folder: Path, port: int) -> Generato
             return False
 
     try:
-        until(answers, "the gateway answers", seconds=120)
+        until(answers, "the gateway answers", seconds=400)
         yield started
     finally:
         process.terminate()
