@@ -53,6 +53,14 @@ def results(weeks: list[Week]) -> None:
 
 with shell.errors():
     drawn = audit.audits(workspace)
+if not drawn and audit.without_answers(workspace):
+    st.title("Weekly audit", anchor=False)
+    shell.empty(
+        "Nothing to read",
+        "An audit is drawn, but none of its traces carries the answer that was given then. Import traces with their "
+        "`response`, and draw the next sample: `review sample`.",
+    )
+    st.stop()
 if not drawn:
     st.title("Weekly audit", anchor=False)
     shell.empty(

@@ -22,10 +22,21 @@ st.title(f"Hello {plain(actor.name, 40)}", anchor=False)
 st.caption(WELCOME[actor.role])
 
 if stand.facts.pairs == 0:
-    st.subheader("Begin with pairs", anchor=False)
-    st.text("There are no pairs yet. On the command line, where this app was started (stop it first):")
-    st.code("review import pairs pairs.jsonl\nreview import verdicts verdicts.jsonl\nreview serve", language=None)
-    st.text("Or look around in the demo: review demo")
+    if stand.facts.traces:
+        st.subheader("From traces to pairs", anchor=False)
+        traces = "1 trace is" if stand.facts.traces == 1 else f"{stand.facts.traces:,} traces are"
+        st.text(f"{traces} here and no pairs yet. Beside this app, on the command line:")
+        st.code("review pipeline", language=None)
+        st.text(
+            "It groups, samples, replays and judges them, and draws a round. eval_config.yaml names the two stacks."
+        )
+    else:
+        st.subheader("Begin with pairs, or with traffic", anchor=False)
+        st.text("There are no pairs yet. Beside this app, on the command line, bring in files of pairs:")
+        st.code("review import pairs pairs.jsonl\nreview import verdicts verdicts.jsonl", language=None)
+        st.text("Or logged traffic, which is stripped of personal data and replayed through both stacks:")
+        st.code("review import traces traces.jsonl\nreview pipeline", language=None)
+        st.text("Or look around in the demo: review demo")
     st.stop()
 
 if actor.role == "lead":

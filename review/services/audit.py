@@ -87,6 +87,12 @@ def audits(workspace: Workspace) -> list[Audit]:
     return found
 
 
+def without_answers(workspace: Workspace) -> bool:
+    """Whether an audit is drawn whose traces carry no logged answer."""
+    cursor = workspace.database.cursor()
+    return any(store.without_answer(cursor, row.sample_id) for row in samples.read_all(cursor))
+
+
 def _audit(row: SampleRow, wanted: int, done: int, unreadable: int) -> Audit:
     synthetic = bool(row.spec.get("synthetic"))
     return Audit(

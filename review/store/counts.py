@@ -9,7 +9,10 @@ from review.store.database import Database
 
 
 class Counts(NamedTuple):
-    """Row counts. `judged` pairs have a verdict; `labels` are people's current labels, simulated ones apart."""
+    """Row counts. `judged` pairs have a verdict; `labels` are people's current labels, simulated ones apart.
+
+    `clusters` are those in use; `responses` are replayed answers of all stacks.
+    """
 
     pairs: int
     prompts: int
@@ -21,6 +24,10 @@ class Counts(NamedTuple):
     simulated: int
     reviewers: int
     entries: int
+    traces: int
+    clusters: int
+    samples: int
+    responses: int
 
 
 class Day(NamedTuple):
@@ -44,7 +51,10 @@ def read(database: Database) -> Counts:
                    (SELECT count(*) FROM current_label WHERE kind = 'label' AND NOT simulated),
                    (SELECT count(*) FROM current_label WHERE kind = 'label' AND simulated),
                    (SELECT count(DISTINCT reviewer) FROM label WHERE NOT simulated),
-                   (SELECT count(*) FROM adversarial_entry)
+                   (SELECT count(*) FROM adversarial_entry),
+                   (SELECT count(*) FROM trace),
+                   (SELECT count(*) FROM cluster ANTI JOIN cluster_retired USING (cluster_id)),
+                   (SELECT count(*) FROM sample), (SELECT count(*) FROM response)
             """
         )
         .fetchone()

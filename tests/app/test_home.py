@@ -9,9 +9,12 @@ from typing import Any
 from streamlit.testing.v1 import AppTest
 
 from review.services import flag, ingest, label, rounds
+from review.services.desk import LocalDesk
+from review.services.sample import SampleSpec, sample
 from review.services.workspace import Workspace
 from tests.app.conftest import RunPage
 from tests.conftest import NOW
+from tests.traffic import Traffic, add_traces
 
 
 def texts(page: AppTest) -> str:
@@ -35,6 +38,22 @@ def fill(workspace: Workspace, folder: Path, pairs: int = 12) -> None:
 
 def test_an_empty_database_says_how_to_begin(run_page: RunPage) -> None:
     assert "review import pairs pairs.jsonl" in texts(run_page("home.py", name="Mara", role="lead"))
+
+
+def test_traces_without_pairs_lead_to_the_pipeline(workspace: Workspace, run_page: RunPage) -> None:
+    add_traces(workspace, [Traffic(3)])
+    shown = texts(run_page("home.py", name="Mara", role="lead"))
+    assert "3 traces are here and no pairs yet" in shown
+    assert "review pipeline" in shown
+
+
+def test_an_audit_without_logged_answers_says_so(workspace: Workspace, run_page: RunPage) -> None:
+    add_traces(workspace, [Traffic(30)])
+    with workspace.database.transaction() as cursor:
+        cursor.execute("UPDATE trace SET response = NULL")
+    assert "No audit is drawn yet" in texts(run_page("audit.py", name="Mara", role="lead"))
+    sample(LocalDesk(workspace, "lead"), SampleSpec(size=5, seed=1, audit_size=12))
+    assert "Nothing to read" in texts(run_page("audit.py", name="Mara", role="lead"))
 
 
 def test_a_lead_without_a_round_is_sent_to_draw_one(workspace: Workspace, run_page: RunPage, tmp_path: Path) -> None:
