@@ -22,7 +22,9 @@ from tests.servers import endpoint, served
 
 pytestmark = [pytest.mark.slow, pytest.mark.chromium]
 TRACES = 50
-JUDGE = LocalModel(name="smollm2-135m-judge", threads=2)
+# Eight bits change fewer answers than four, and each that changes costs a judge seconds.
+NEW = LocalModel(name="smollm2-135m-kv8", kv_type="q8_0")
+JUDGE = LocalModel(name="smollm2-135m-judge")
 
 
 def write_traces(file: Path) -> None:
@@ -32,8 +34,8 @@ def write_traces(file: Path) -> None:
 
 
 def write_config(file: Path, old: ModelServer, new: ModelServer, judge: ModelServer) -> None:
-    brief = {"temperature": 0, "max_tokens": 8, "seed": 1}
-    provider = endpoint(judge, name="here", parameters={"max_tokens": 120, "seed": 1}, timeout_seconds=300.0)
+    brief = {"temperature": 0, "max_tokens": 6, "seed": 1}
+    provider = endpoint(judge, name="here", parameters={"max_tokens": 100, "seed": 1}, timeout_seconds=300.0)
     block = {
         "replay": {"customer_share": 1.0, "audit_size": 5},
         "endpoints": {"old": endpoint(old, parameters=brief), "new": endpoint(new, parameters=brief)},
@@ -57,15 +59,14 @@ def run(server: Server, config: Path, *arguments: str) -> dict[str, Any]:
 def test_fifty_questions_become_a_round_that_is_labelled_in_the_browser(
     tmp_path: Path,
     old_server: ModelServer,
-    new_server: ModelServer,
     make_server: Callable[..., Server],
     visit: Callable[..., Page],
 ) -> None:
     traces, config = tmp_path / "traces.jsonl", tmp_path / "config.yaml"
     write_traces(traces)
     app = make_server()
-    with served(JUDGE, tmp_path) as judge:
-        write_config(config, old_server, new_server, judge)
+    with served(NEW, tmp_path) as new, served(JUDGE, tmp_path) as judge:
+        write_config(config, old_server, new, judge)
         assert run(app, config, "import", "traces", str(traces))["new"] == TRACES
         made = run(app, config, "pipeline", "--size", "10")
         assert (made["stopped"], made["pairs"]) == (None, TRACES)
@@ -76,9 +77,9 @@ def test_fifty_questions_become_a_round_that_is_labelled_in_the_browser(
         assert made["round"]["new"] is True
         assert made["round"]["size"] > 0
 
-        asked = [server.tokens() for server in (old_server, new_server, judge)]
+        asked = [server.tokens() for server in (old_server, new, judge)]
         again = run(app, config, "pipeline", "--size", "10")
-        assert [server.tokens() for server in (old_server, new_server, judge)] == asked
+        assert [server.tokens() for server in (old_server, new, judge)] == asked
         assert again["round"]["round_id"] == made["round"]["round_id"]
         assert again["judge"]["calls"] == 0
 
