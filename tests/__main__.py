@@ -19,6 +19,9 @@ CHECKS = (
     ("lint-imports",),
     ("pyright",),
 )
+# Browsers and servers make tests wait, and two that wait share the cores well. A file's tests stay together, and share
+# what the file starts.
+TWO_AT_A_TIME = ("-n", "2", "--dist", "loadfile")
 
 
 def find_browser() -> str | None:
@@ -74,7 +77,8 @@ def main() -> int:
     for name, *arguments in CHECKS:
         print("$", name, *arguments, flush=True)
         failed |= subprocess.run([str(scripts / name), *arguments], cwd=ROOT, check=False).returncode
-    tested = subprocess.run([sys.executable, "-m", "pytest", *sys.argv[1:]], cwd=ROOT, check=False).returncode
+    arguments = sys.argv[1:] or list(TWO_AT_A_TIME)
+    tested = subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
     return tested or failed or gateway.wait()
 
 

@@ -1,7 +1,7 @@
 """Running asynchronous code in a test.
 
-Playwright's synchronous interface keeps a loop running in the thread of the tests that came before, so `asyncio.run` in that
-thread fails or not by the order of the tests: a loop of its own needs a thread of its own.
+Playwright's synchronous interface keeps a loop running in the thread of the tests that came before, so `asyncio.run` in
+that thread fails or not by the order of the tests: a loop of its own needs a thread of its own.
 """
 
 from __future__ import annotations

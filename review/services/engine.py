@@ -6,12 +6,13 @@ keeps no state outside its batch, the database and the content-addressed caches.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any
+
+from review.services.processes import Spawning
 
 Stage = Callable[[Any, Any], Any]
 
@@ -31,8 +32,7 @@ def run_stage(stage: Stage, batches: Iterable[Any], settings: Any, *, workers: i
             yield stage(batch, settings)
         return
     pending: deque[Future[Any]] = deque()
-    # spawn: a fork of a process with threads (DuckDB's, the server's) may stand still for ever.
-    with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(count, mp_context=Spawning()) as pool:
         try:
             for batch in batches:
                 pending.append(pool.submit(stage, batch, settings))

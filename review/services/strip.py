@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import re
 import sys
@@ -20,6 +19,7 @@ import pyarrow as _pa
 from review.domain import identity
 from review.errors import BadInput, StripFailed
 from review.services.desk import Answer, Call, Desk
+from review.services.processes import Spawning
 from review.services.workspace import Workspace
 from review.store import intake, staging
 from review.store import pii as store
@@ -149,7 +149,7 @@ class Stripper:
             with self._lock:
                 if self._pool is None:
                     # spawn: a fork of a process with threads may stand still for ever.
-                    self._pool = ProcessPoolExecutor(self._workers, mp_context=multiprocessing.get_context("spawn"))
+                    self._pool = ProcessPoolExecutor(self._workers, mp_context=Spawning())
                 pool = self._pool
             try:
                 waiting = [pool.submit(function, piece, settings) for piece in pieces]

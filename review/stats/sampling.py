@@ -125,7 +125,7 @@ def design(counts: Ints, strata: Ints, customers: Ints, size: int, cap: int, flo
     units = _on_grid(cells, rates, factors, size, cap)
     got = np.bincount(strata, units, cells.height) / UNIT
     asked = np.minimum(floor, np.bincount(strata, counts, cells.height))
-    short = np.flatnonzero(got < np.minimum(asked, least) - 1e-6)
+    short = np.flatnonzero(got < np.minimum(asked, least) - 1e-9)
     return Design(units, counts, rates, factors, size, cap, least, short)
 
 
