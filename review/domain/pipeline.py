@@ -42,6 +42,9 @@ class Endpoint(Section):
         retries: after the first attempt, for what may pass (429, 5xx, resets, timeouts).
         budget_usd: a run stops before it would spend more.
         price: for a million tokens.
+        revision: of the model, as people and reports name it.
+        quantization: of the model's weights, as in awq-4bit.
+        runtime: what serves it, as in vllm 0.9; by default the dialect.
     """
 
     base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
@@ -56,6 +59,9 @@ class Endpoint(Section):
     retries: int = Field(default=5, ge=0, le=20)
     budget_usd: float | None = Field(default=None, ge=0)
     price: Price = Price()
+    revision: Name | None = None
+    quantization: Name | None = None
+    runtime: Name | None = None
 
 
 class Provider(Endpoint):

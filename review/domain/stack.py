@@ -10,7 +10,7 @@ from review.domain.pipeline import Endpoint
 
 
 def stack_id(endpoint: Endpoint, *, logged: bool = False) -> str:
-    """SHA-256 of address, model, dialect and parameters.
+    """SHA-256 of address, model, dialect and parameters, and of revision, quantization and runtime where they are said.
 
     Args:
         endpoint: of the configuration.
@@ -22,6 +22,8 @@ def stack_id(endpoint: Endpoint, *, logged: bool = False) -> str:
         "api": endpoint.api,
         "parameters": endpoint.parameters,
     }
+    named = {"revision": endpoint.revision, "quantization": endpoint.quantization, "runtime": endpoint.runtime}
+    said |= {name: value for name, value in named.items() if value is not None}
     return hashlib.sha256(canonical(said | ({"logged": True} if logged else {})).encode()).hexdigest()
 
 

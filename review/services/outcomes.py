@@ -75,11 +75,17 @@ class Evidence:
         return len(np.unique(told)) or int(self.has_known.sum())
 
 
-def gather(workspace: Workspace, round_id: str | None) -> Evidence:
+def gather(
+    workspace: Workspace,
+    round_id: str | None,
+    sources: tuple[str, ...] | None = None,
+    contract: Contract | None = None,
+) -> Evidence:
+    """Everything that a verdict rests on, of a round, of some sources (those of a run), or of all traffic."""
     cursor = workspace.database.cursor()
     config = workspace.settings.config
     facts = load_facts(workspace, round_id)
-    frame = population(workspace, round_id)
+    frame = population(workspace, round_id, sources)
     rows = store.outcome_rows(cursor, round_id, [each.id for each in config.failure_categories])
     rows = _inside(rows, frame.inside)
     known_rows, differences = store.known_differences(cursor)
@@ -89,7 +95,8 @@ def gather(workspace: Workspace, round_id: str | None) -> Evidence:
     has_known &= frame.inside
     weights, assumption = frame.label_weights(rows.pair)
     weights = weights * frame.traffic[rows.pair]
-    judge, predicted = _judge(facts if round_id is None else load_facts(workspace, None), frame, config.contract)
+    everything = facts if round_id is None else load_facts(workspace, None)
+    judge, predicted = _judge(everything, frame, contract or config.contract)
     notes = [assumption] if assumption else []
     if rows.simulated:
         notes.append(f"{rows.simulated:,} of the labels are simulated by the demo.")

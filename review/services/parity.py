@@ -48,7 +48,14 @@ LISTED = 50
 SEED = 20
 
 
-def parity(workspace: Workspace, *, round_id: str | None = None, alpha: float | None = None) -> ParityReport:
+def parity(
+    workspace: Workspace,
+    *,
+    round_id: str | None = None,
+    sources: tuple[str, ...] | None = None,
+    contract: Contract | None = None,
+    alpha: float | None = None,
+) -> ParityReport:
     """Judge all parts of the contract on the labels there are.
 
     This is not a look: services.looks decides when a verdict may be read, and at which alpha.
@@ -56,14 +63,16 @@ def parity(workspace: Workspace, *, round_id: str | None = None, alpha: float | 
     Args:
         workspace: The open workspace.
         round_id: Only this round's frame and labels; all rounds and imports by default.
+        sources: Only pairs from these, as services.runs.traffic_sources says of a run.
+        contract: What was agreed; the configuration's by default.
         alpha: One-sided, for every claim; the contract's by default.
 
     Raises:
         NotFound: There is no such round.
     """
-    contract = workspace.settings.config.contract
+    contract = workspace.settings.config.contract if contract is None else contract
     used = contract.alpha if alpha is None else alpha
-    evidence = gather(workspace, round_id)
+    evidence = gather(workspace, round_id, sources, contract)
     tolerance = _tolerance(evidence, contract, used)
     failures = _failure_modes(workspace, evidence, contract, used)
     direction = _direction(evidence, contract, used)

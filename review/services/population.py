@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from review.domain.frame import KINDS, Kind
+from review.domain.run import is_traffic
 from review.errors import NotFound
 from review.services.workspace import Workspace
 from review.stats.intervals import Bools, Floats, Ints
@@ -120,8 +122,13 @@ class Population:
         return self.assumed_weights(pairs), ASSUMED
 
 
-def population(workspace: Workspace, round_id: str | None) -> Population:
-    """The frame of one round, or of everything, with what the rounds drew of it.
+def population(workspace: Workspace, round_id: str | None, sources: tuple[str, ...] | None = None) -> Population:
+    """The frame of one round, or of all traffic, with what the rounds drew of it.
+
+    Args:
+        workspace: The open workspace.
+        round_id: Only this round's frame.
+        sources: Only pairs from these, as those of a run; by default all that are of traffic, which benchmarks are not.
 
     Raises:
         NotFound: There is no such round.
@@ -130,8 +137,11 @@ def population(workspace: Workspace, round_id: str | None) -> Population:
     pairs, rounds, slots = frame.pairs, frame.rounds, frame.slots
     if round_id is not None and not rounds:
         raise NotFound(f"There is no round {round_id!r}. See them with: review rounds")
-    inside = pairs.kind >= 0 if round_id is None else _window(pairs, rounds[0])
-    inside[slots.pair] = True
+    inside = _of_traffic(pairs) if round_id is None else _window(pairs, rounds[0])
+    if sources is not None:
+        inside = (pairs.kind >= 0) & _from(pairs, sources)
+    elif round_id is not None:
+        inside[slots.pair] = True
     stratum, named = _strata_of_today(pairs, inside)
     pi, labelled_pi = _probabilities(frame)
     drawn, designed = (np.zeros(len(inside), dtype=np.bool_) for _ in range(2))
@@ -196,11 +206,20 @@ def _parts_of(stratum: DrawnStratum, drawn: DrawnRound, names: tuple[str | None,
     return np.array([names.index(part) for part in stratum.tasks if part in names], dtype=np.int64)
 
 
+def _from(pairs: PairColumns, sources: Sequence[str]) -> Bools:
+    """The pairs from these sources."""
+    return np.isin(pairs.source, [at for at, each in enumerate(pairs.sources) if each in sources])
+
+
+def _of_traffic(pairs: PairColumns) -> Bools:
+    """The pairs that say something about the shares of traffic."""
+    return (pairs.kind >= 0) & _from(pairs, [each for each in pairs.sources if is_traffic(each)])
+
+
 def _window(pairs: PairColumns, drawn: DrawnRound) -> Bools:
     """The pairs that a round could draw from, by source, time and cluster."""
-    inside = (pairs.kind >= 0) & (pairs.imported <= drawn.until)
-    if drawn.source is not None:
-        inside &= pairs.source == (pairs.sources.index(drawn.source) if drawn.source in pairs.sources else -2)
+    inside = _of_traffic(pairs) if drawn.source is None else (pairs.kind >= 0) & _from(pairs, [drawn.source])
+    inside &= pairs.imported <= drawn.until
     if drawn.cluster is not None:
         inside &= pairs.cluster == (pairs.clusters.index(drawn.cluster) if drawn.cluster in pairs.clusters else -2)
     if drawn.imported_from is not None:

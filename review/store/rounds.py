@@ -127,7 +127,7 @@ def read_frame(
             FROM pair p LEFT JOIN judged j USING (pair_id) LEFT JOIN structured s USING (pair_id)
                  LEFT JOIN pair_origin o USING (pair_id) LEFT JOIN assignment a USING (trace_id)
             WHERE ($cluster IS NULL OR a.cluster_id = $cluster)
-              AND ($source IS NULL OR p.source = $source)
+              AND (p.source = $source OR $source IS NULL AND of_traffic(p.source))
               AND ($from IS NULL OR p.imported_at >= $from)
               AND ($to IS NULL OR p.imported_at < $to)
         ), lines AS (
