@@ -8,14 +8,18 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
-from review import settings
+from review import api, settings
+from review.adapters import door
 from review.services import flag, ingest
 from review.services.export import export
-from review.services.workspace import open_workspace
+from review.services.workspace import Workspace, open_workspace
 from tests.adversarial import a_report
 from tests.conftest import NOW, ROOT
 
@@ -55,6 +59,22 @@ def review(environment: dict[str, str], *arguments: object) -> str:
     return done.stdout + done.stderr
 
 
+def through_the_api(workspace: Workspace, pair: dict[str, Any], trace: dict[str, Any]) -> None:
+    """What a helpdesk would send: a trace, a pair, and a flag on the pair, each of them new."""
+    http = TestClient(Starlette(routes=api.routes(lambda: workspace)))
+    headers = {"authorization": f"Bearer {door.token_of(workspace.key)}"}
+    flagged = {"pair_id": "by-api", "failed": "new", "category": "refusal", "expected": SAID, "comment": SAID}
+    records = {"traces": trace | {"messages": [*trace["messages"], {"role": "user", "content": "And now?"}]}}
+    records |= {"pairs": pair, "flags": flagged | {"ticket": SECRETS["ticket"]}}
+    for kind, record in records.items():
+        answer = http.post(f"{door.PREFIX}/{kind}", json=record, headers=headers)
+        assert (answer.status_code, answer.json()["new"]) == (200, 1), answer.text
+        wrong = {"category": SAID} if kind == "flags" else {"messages": SAID}
+        refused = http.post(f"{door.PREFIX}/{kind}", json=record | wrong, headers=headers)
+        assert refused.json()["rejected"]
+        assert not any(secret in refused.text for secret in SECRETS.values())
+
+
 def test_planted_secrets_are_in_no_byte(tmp_path: Path, environment: dict[str, str]) -> None:
     kept = tmp_path / "kept"
     kept.mkdir()
@@ -77,6 +97,8 @@ def test_planted_secrets_are_in_no_byte(tmp_path: Path, environment: dict[str, s
 
     printed = review(environment, "import", "pairs", tmp_path / "pairs.jsonl")
     printed += review(environment, "import", "traces", tmp_path / "traces.jsonl", "--format", "own")
+    (tmp_path / "suite.jsonl").write_text(json.dumps({"prompt": SAID}) + "\n")
+    printed += review(environment, "import", "suite", tmp_path / "suite.jsonl")
     place = settings.load(environ=environment)
     with closing(open_workspace(place)) as workspace:
         again = ingest.import_pairs(workspace, [tmp_path / "pairs.jsonl"], now=NOW)
@@ -87,6 +109,7 @@ def test_planted_secrets_are_in_no_byte(tmp_path: Path, environment: dict[str, s
         made = flag.report(workspace, report, "ann", NOW)
         flag.correct(workspace, made.entry_id, "ann", NOW, ticket=f"{SAID} and {SECRETS['ticket']}")
         assert [each.pair_id for each in flag.search(workspace, SECRETS["ticket"])] != []
+        through_the_api(workspace, pair | {"pair_id": "by-api"}, trace)
         for what in ("pairs", "verdicts", "adversarial"):
             assert export(workspace, what, kept / f"{what}.export.jsonl") > 0
 
