@@ -9,7 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
@@ -98,11 +98,17 @@ class Context:
             yield opened
 
     @contextmanager
-    def desk(self) -> Generator[OpenDesk]:
-        """Where facts are read and handed in: through the running app, or on the file when no app has it."""
+    def desk(self, *, asks_models: bool = False) -> Generator[OpenDesk]:
+        """Where facts are read and handed in: through the running app, or on the file when no app has it.
+
+        Args:
+            asks_models: the command pays for answers. Two at a time would pay for the same ones twice, so the second
+                is refused.
+        """
         from review.services.desk import open_desk
 
-        with closing(open_desk(self.settings(), who())) as opened:
+        settings = self.settings()
+        with _alone(settings.db) if asks_models else nullcontext(), closing(open_desk(settings, who())) as opened:
             if opened.beside_app:
                 _yield_to_the_app()
             if opened.other_config:
@@ -121,6 +127,28 @@ class Context:
     def say(self, line: str) -> None:
         """A message beside the output."""
         click.echo(line, err=self.as_json)
+
+
+@contextmanager
+def _alone(db: Path) -> Generator[None]:
+    """Nobody else pays for answers for this database meanwhile. The lock goes with the process, however it ends."""
+    from filelock import FileLock, Timeout
+
+    from review.errors import Conflict
+
+    db.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(db.with_name(db.name + ".models"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise Conflict(
+            f"Another command asks models for {db} at this moment (a replay, a judge, a pipeline). Both would pay for "
+            "the same answers: wait until it is done, and run this again. What it got is kept."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _yield_to_the_app() -> None:

@@ -28,7 +28,7 @@ def judge(context: Context, sample: str | None, everything: bool, limit: int | N
 
     if sample is not None and everything:
         raise click.UsageError("--sample and --all exclude each other.")
-    with context.desk() as desk:
+    with context.desk(asks_models=True) as desk:
         report = service.judge(desk, sample=sample, everything=everything, limit=limit, tell=_teller())
     document = {name: value for name, value in asdict(report).items() if name != "totals"} | report.totals
     context.print(document, _lines(report))

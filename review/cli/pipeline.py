@@ -39,7 +39,7 @@ def pipeline(context: Context, config: Path | None, size: int, seed: int, overla
     if config is not None:
         os.environ["REVIEW_CONFIG"] = str(config.resolve())
     began = time.monotonic()
-    with context.desk() as desk:
+    with context.desk(asks_models=True) as desk:
         summary = service.pipeline(desk, service.Plan(seed, size, overlap), Teller())
     took = time.monotonic() - began
     context.print(summary.to_json() | {"seconds": round(took, 1)}, [*lines(summary), f"in {duration(took)}"])

@@ -33,7 +33,7 @@ def replay(context: Context, sample: str | None, old_only: bool, new_only: bool,
     from review.services import replay as service
 
     sides: Any = ("old",) if old_only else ("new",) if new_only else ("old", "new")
-    with context.desk() as desk:
+    with context.desk(asks_models=True) as desk:
         report = service.replay(desk, service.Ask(sample, sides, limit), tell=teller())
     context.print(report.to_json(), lines(report))
     stopped = [each.stopped for each in report.sides.values() if each.stopped]

@@ -18,7 +18,7 @@ def synthesize(context: Context, per_cluster: int, seed: int) -> None:
     """Write synthetic traces for each cluster, from its terms and shape only."""
     from review.services.synthesize import synthesize as write
 
-    with context.desk() as desk, progress("synthetic traces") as tell:
+    with context.desk(asks_models=True) as desk, progress("synthetic traces") as tell:
         made = write(desk, per_cluster, seed, tell)
     lines = [
         f"synthetic traces: {made.new:,} written by {made.served}, {made.present:,} there before, "

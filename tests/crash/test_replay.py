@@ -58,6 +58,11 @@ def test_kill_9_again_and_again_loses_no_answer_and_asks_none_twice(tmp_path: Pa
             process = command(tmp_path)
             assert reached.wait(60), process.communicate()
             before = kept(tmp_path)
+            # A second one beside it would pay for the same answers.
+            second = command(tmp_path)
+            said = second.communicate(timeout=60)[1]
+            assert second.returncode == 1, said
+            assert "wait until it is done" in said
             process.send_signal(signal.SIGKILL)
             process.communicate()
             assert kept(tmp_path) >= before
