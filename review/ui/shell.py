@@ -51,26 +51,27 @@ _remember = component(
 
 @dataclass(frozen=True)
 class PageInfo:
-    """One page: its file in pages/, title, icon and the roles that see it."""
+    """One page: its file in pages/, title, icon, the roles that see it, and where in the navigation it stands."""
 
     file: str
     title: str
     icon: str
     roles: tuple[Role, ...] = ROLES
     listed: bool = True
+    section: str = ""
 
 
 PAGES: tuple[PageInfo, ...] = (
     PageInfo("home.py", "Home", ":material/home:"),
-    PageInfo("label.py", "Label", ":material/rate_review:", ("reviewer", "lead")),
-    PageInfo("flag.py", "Flag", ":material/flag:"),
-    PageInfo("rounds.py", "Rounds", ":material/stacks:", ("lead",)),
-    PageInfo("coverage.py", "Coverage", ":material/bubble_chart:", ("lead",)),
-    PageInfo("audit.py", "Weekly audit", ":material/fact_check:", ("reviewer", "lead")),
-    PageInfo("pii_audit.py", "Privacy", ":material/shield_person:", ("lead",)),
-    PageInfo("agreement.py", "Agreement", ":material/handshake:", ("lead",)),
-    PageInfo("parity.py", "Parity", ":material/balance:", ("lead",)),
-    PageInfo("adversarial.py", "Adversarial set", ":material/shield:"),
+    PageInfo("label.py", "Label", ":material/rate_review:", ("reviewer", "lead"), section="Review"),
+    PageInfo("audit.py", "Weekly audit", ":material/fact_check:", ("reviewer", "lead"), section="Review"),
+    PageInfo("flag.py", "Flag", ":material/flag:", section="Review"),
+    PageInfo("adversarial.py", "Adversarial set", ":material/shield:", section="Review"),
+    PageInfo("coverage.py", "Coverage", ":material/bubble_chart:", ("lead",), section="Evidence"),
+    PageInfo("rounds.py", "Rounds", ":material/stacks:", ("lead",), section="Evidence"),
+    PageInfo("pii_audit.py", "Privacy", ":material/shield_person:", ("lead",), section="Evidence"),
+    PageInfo("agreement.py", "Agreement", ":material/handshake:", ("lead",), section="Verdict"),
+    PageInfo("parity.py", "Parity", ":material/balance:", ("lead",), section="Verdict"),
     PageInfo("pair.py", "Pair", ":material/compare:", ("lead",), listed=False),
 )
 
@@ -133,10 +134,10 @@ def navigate() -> None:
     """The navigation for the person's role, and the page that was asked for."""
     st.set_page_config(page_title="Parity review", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
     actor = _actor()
-    shown: list[st.Page] = []
+    shown: dict[str, list[st.Page]] = {}
     for info in PAGES:
         listed = info.listed and actor is not None and actor.role in info.roles
-        shown.append(
+        shown.setdefault(info.section, []).append(
             st.Page(
                 PAGES_FOLDER / info.file,
                 title=info.title,
@@ -145,7 +146,7 @@ def navigate() -> None:
                 visibility="visible" if listed else "hidden",
             )
         )
-    chosen = st.navigation(shown)
+    chosen = st.navigation(shown, expanded=True)
     st.html(_ROOM)
     if actor is not None:
         _who(actor)
