@@ -30,7 +30,7 @@ from review.domain.types import Pair, Side
 from review.errors import BadSettings, BudgetSpent, EndpointUnusable, ModelFailed, ReviewError
 
 pa: Any = pyarrow  # it carries no types
-Purpose = Literal["vote", "arguments", "anchor", "audit"]
+Purpose = Literal["vote", "arguments", "anchor", "audit", "criterion"]
 
 KIND = "judge"
 # A vote is asked for again when the gateway answered it with another model than the rest; so often at most.
@@ -42,7 +42,7 @@ TRIES = 2
 # Seconds that a pair waits for providers that are left alone, before the run gives up.
 PATIENCE = 20.0
 # What a server says about this very request; another provider may see it otherwise, and this one is well.
-_ABOUT_THE_REQUEST = frozenset({"refused", "context_length", "bad_request", "unsupported", "mixed_models"})
+ABOUT_THE_REQUEST = frozenset({"refused", "context_length", "bad_request", "unsupported", "mixed_models"})
 # Characters a token, to know beforehand what a call will cost at most; few, to stay on the safe side.
 _CHARACTERS_A_TOKEN = 3
 
@@ -88,13 +88,27 @@ class JudgeSettings:
 
 
 @dataclass(frozen=True)
+class Vote:
+    """One vote to be had: its call, which side stands first, and the key of each time it may be asked."""
+
+    ask: Ask
+    shown_first: Side
+    temperature: float
+    number: int
+
+
+@dataclass(frozen=True)
 class Job:
-    """One pair to be judged. `salt` sets it apart from an earlier judging that asked the same."""
+    """One pair to be judged. `salt` sets it apart from an earlier judging that asked the same.
+
+    `votes` are other questions than those about a pair; `pair_id` is then the name under which replies are kept.
+    """
 
     pair_id: str
-    pair: Pair
+    pair: Pair | None
     purpose: Purpose
     salt: str = ""
+    votes: tuple[Vote, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -149,16 +163,6 @@ class Judged:
         return sum(reply.cost_usd for _, reply in self.votes if reply.pair_id != self.job.pair_id)
 
 
-@dataclass(frozen=True)
-class _Vote:
-    """One vote to be had: its call, which side stands first, and the key of each time it may be asked."""
-
-    ask: Ask
-    shown_first: Side
-    temperature: float
-    number: int
-
-
 @dataclass
 class Tally:
     """What a run has done so far; `arrived` are replies that nobody has taken to the database yet."""
@@ -198,14 +202,20 @@ class Judging:
             JudgeDown: no provider can be asked, and waiting did not help.
             BudgetSpent: the next call would spend more than the budget.
         """
+        if (judged := self.kept(job)) is not None:
+            return judged
         votes = self._votes(job)
-        tokens = sum(len(message["content"]) for message in votes[0].ask.messages) // _CHARACTERS_A_TOKEN + 1
-        for provider in self.router.by_price(tokens, REPLY_TOKENS):
+        return await self._route(job, votes, _tokens(votes))
+
+    def kept(self, job: Job) -> Judged | None:
+        """What the cache holds of a job, where that is all votes of one served model; of the cheapest provider."""
+        votes = self._votes(job)
+        for provider in self.router.by_price(_tokens(votes), REPLY_TOKENS):
             if (judged := self._complete(job, votes, provider, 0)) is not None:
                 return judged
-        return await self._route(job, votes, tokens)
+        return None
 
-    async def _route(self, job: Job, votes: Sequence[_Vote], tokens: int) -> Judged:
+    async def _route(self, job: Job, votes: Sequence[Vote], tokens: int) -> Judged:
         """From provider to provider until one gives all votes."""
         tried: dict[str, int] = {}
         without: set[str] = set()
@@ -231,7 +241,7 @@ class Judging:
                 judged = await self._by(job, votes, provider)
             except ModelFailed as error:
                 last, said = error.kind, str(error)
-                if error.kind in _ABOUT_THE_REQUEST:
+                if error.kind in ABOUT_THE_REQUEST:
                     self.router.released(provider.name)
                     without.add(provider.name)
                 else:
@@ -253,7 +263,7 @@ class Judging:
                 self.router.succeeded(provider.name)
                 return judged
 
-    async def _by(self, job: Job, votes: Sequence[_Vote], provider: Provider) -> Judged:
+    async def _by(self, job: Job, votes: Sequence[Vote], provider: Provider) -> Judged:
         """All votes from one provider; asked again where it answered some of them with another model."""
         asked = 0
         while True:
@@ -276,7 +286,7 @@ class Judging:
                 if isinstance(each, BaseException):
                     raise each
 
-    async def _ask(self, job: Job, vote: _Vote, key: str, provider: Provider) -> Reply:
+    async def _ask(self, job: Job, vote: Vote, key: str, provider: Provider) -> Reply:
         """One call, or the same call that is under way for another pair with the same texts."""
         if (flying := self._flying.get(key)) is not None:
             return await asyncio.shield(flying)
@@ -296,7 +306,7 @@ class Judging:
         finally:
             del self._flying[key]
 
-    async def _call(self, job: Job, vote: _Vote, key: str, provider: Provider) -> Reply:
+    async def _call(self, job: Job, vote: Vote, key: str, provider: Provider) -> Reply:
         request = Request(
             messages=vote.ask.messages,
             parameters={"temperature": vote.temperature, "max_tokens": REPLY_TOKENS},
@@ -334,30 +344,32 @@ class Judging:
         worst = cost(provider, tokens * _CHARACTERS_A_TOKEN, REPLY_TOKENS)
         return self.settings.spent_usd + self.tally.cost_usd + worst > limit
 
-    def _votes(self, job: Job) -> list[_Vote]:
+    def _votes(self, job: Job) -> list[Vote]:
         """The votes of a job: three in balanced orders for a preference, one in each order for arguments."""
+        if job.pair is None:
+            return list(job.votes)
         if job.purpose == "arguments":
             # Two calls, without chance; arguments are the same when both orders say so.
             sides: tuple[Side, ...] = ("old", "new")
-            return [_Vote(judge_prompt.same_arguments(job.pair, side), side, 0.0, 1) for side in sides]
-        judges, seen, votes = self.settings.judges, {"old": 0, "new": 0}, list[_Vote]()
+            return [Vote(judge_prompt.same_arguments(job.pair, side), side, 0.0, 1) for side in sides]
+        judges, seen, votes = self.settings.judges, {"old": 0, "new": 0}, list[Vote]()
         for side in judge_prompt.shown_orders(job.pair_id, judges.votes):
             seen[side] += 1
             ask = judge_prompt.preference(job.pair, self.settings.rubric, side)
-            votes.append(_Vote(ask, side, judges.temperature, seen[side]))
+            votes.append(Vote(ask, side, judges.temperature, seen[side]))
         return votes
 
-    def _key(self, vote: _Vote, provider: Provider, salt: str, generation: int) -> str:
+    def _key(self, vote: Vote, provider: Provider, salt: str, generation: int) -> str:
         again = f"{salt}#{generation}" if generation else salt
         return judge_prompt.call_key(vote.ask, provider.model, self._version, vote.temperature, vote.number, again)
 
-    def _known(self, job: Job, votes: Sequence[_Vote], provider: Provider) -> list[list[Reply]]:
+    def _known(self, job: Job, votes: Sequence[Vote], provider: Provider) -> list[list[Reply]]:
         """What the cache holds of each vote, oldest first."""
         keys = [[self._key(vote, provider, job.salt, n) for n in range(GENERATIONS)] for vote in votes]
         found = self.cache.get(KIND, [key for each in keys for key in each])
         return [[Reply.from_bytes(found[key]) for key in each if key in found] for each in keys]
 
-    def _complete(self, job: Job, votes: Sequence[_Vote], provider: Provider, asked: int) -> Judged | None:
+    def _complete(self, job: Job, votes: Sequence[Vote], provider: Provider, asked: int) -> Judged | None:
         """All votes of the model that most of them come from, when it gave all of them."""
         known = self._known(job, votes, provider)
         target = _target(known)
@@ -371,6 +383,11 @@ class Judging:
         models = {each.model: each for each in self.settings.judges.providers}
         every = [reply for each in models.values() for one in self._known(job, votes, each) for reply in one]
         return Judged(job, replies[0].served, said, tuple(each for each in every if each.pair_id == job.pair_id), asked)
+
+
+def _tokens(votes: Sequence[Vote]) -> int:
+    """About how many a call takes, at most."""
+    return sum(len(message["content"]) for message in votes[0].ask.messages) // _CHARACTERS_A_TOKEN + 1
 
 
 def _target(known: Sequence[Sequence[Reply]]) -> str | None:

@@ -34,7 +34,7 @@ _HAND_IN_ROWS = 200
 _HAND_IN_BYTES = 4_000_000
 _HAND_IN_SECONDS = 1.0
 # What the input itself is the reason for says nothing about the endpoint.
-_OWN_FAULT = frozenset({"context_length", "refused"})
+OWN_FAULT = frozenset({"context_length", "refused"})
 
 Row = dict[str, Any]
 Clock = Callable[[], datetime]
@@ -239,7 +239,7 @@ class _Run:
                         group.create_task(side.run())
             except ExceptionGroup as several:
                 # One of them says what is wrong; the others were ended because of it.
-                raise _first(several) from None
+                raise first_error(several) from None
 
     def tell(self) -> None:
         """Say how far it is."""
@@ -247,9 +247,10 @@ class _Run:
             self._tell(Progress(self.done, max(self.total, self.done), sum(each.spent.spent for each in self._clients)))
 
 
-def _first(several: Any) -> BaseException:
+def first_error(several: Any) -> BaseException:
+    """One error out of a group of them."""
     error: Any = several.exceptions[0]
-    return _first(error) if hasattr(error, "exceptions") else error
+    return first_error(error) if hasattr(error, "exceptions") else error
 
 
 class _Side:
@@ -338,7 +339,7 @@ class _Side:
             }
         )
         self.report.failed[error.kind] += 1
-        self._in_a_row += error.kind not in _OWN_FAULT
+        self._in_a_row += error.kind not in OWN_FAULT
         if isinstance(error, EndpointUnusable):
             self.report.stopped = str(error)
         elif self._in_a_row >= GIVE_UP:
