@@ -32,7 +32,7 @@ def import_(
     clients, OpenTelemetry, Langfuse or LiteLLM.
     """
     if kind == "traces":
-        import_traces(context, files, form or "auto", skip_invalid, _mapping(names))
+        import_traces(context, files, form or "auto", skip_invalid, mapping(names))
         return
     if form is not None:
         raise click.UsageError("--format is for traces.")
@@ -43,7 +43,7 @@ def import_(
     from review.services.ingest import Imported, Options
     from review.services.upload import import_file
 
-    options = Options(skip_invalid=skip_invalid, names=_mapping(names))
+    options = Options(skip_invalid=skip_invalid, names=mapping(names))
     total, failed = Imported(0, 0, 0), False
     with context.desk() as desk:
         for file in map(Path, files):
@@ -53,10 +53,10 @@ def import_(
             except RejectedRecords as error:
                 failed = True
                 total += Imported(error.read, 0, 0, error.rejected)
-                _show_rejected(str(file), error.rejected)
+                show_rejected(str(file), error.rejected)
                 click.echo(f"error: {error}. Correct them, or pass --skip-invalid to write the rest.", err=True)
     if skip_invalid and total.rejected:
-        _show_rejected(files[0] if len(files) == 1 else "", total.rejected)
+        show_rejected(files[0] if len(files) == 1 else "", total.rejected)
     document = {
         "read": total.read,
         "new": total.new,
@@ -69,17 +69,17 @@ def import_(
         sys.exit(1)
 
 
-def _mapping(names: Sequence[str]) -> dict[str, str]:
-    mapping: dict[str, str] = {}
+def mapping(names: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
     for each in names:
         ours, equals, theirs = each.partition("=")
         if not (ours and equals and theirs):
             raise click.UsageError(f"--map takes OURS=THEIRS, as in old.content=answer_a; got {each!r}.")
-        mapping[ours] = theirs
-    return mapping
+        found[ours] = theirs
+    return found
 
 
-def _show_rejected(file: str, rejected: Sequence[Any]) -> None:
+def show_rejected(file: str, rejected: Sequence[Any]) -> None:
     for each in rejected[:_SHOWN_REJECTS]:
         field = f'"{each.field}" ' if each.field else ""
         click.echo(f"{file} line {each.line}: {field}{each.reason}", err=True)

@@ -1,0 +1,164 @@
+"""`review golden`: items in, what is accepted frozen by hash, runs scored by it, drafts where coverage lacks."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from review.cli.base import Context, main, progress, verb
+from review.cli.records import mapping, show_rejected
+
+_SHOWN = 20
+
+
+@main.group()
+def golden() -> None:
+    """The golden set: curated prompts with a good response and rubric items, frozen by hash."""
+
+
+@verb(golden, "import")
+@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@click.option("--skip-invalid", is_flag=True, help="Write the good lines of a file that has bad ones.")
+@click.option("--map", "names", multiple=True, metavar="OURS=THEIRS", help="Rename a field of a foreign file.")
+def import_(context: Context, files: tuple[str, ...], skip_invalid: bool, names: tuple[str, ...]) -> None:
+    """Import items from JSONL, CSV or Parquet: item_id, task, prompt or messages, reference, rubric.
+
+    Importing accepts. A changed item is a further version; frozen sets keep the one that they have.
+    """
+    from review.errors import RejectedRecords
+    from review.services.golden import import_file
+
+    total = dict.fromkeys(("read", "new", "changed", "present"), 0)
+    rejected: list[Any] = []
+    failed = False
+    with context.desk() as desk:
+        for file in map(Path, files):
+            try:
+                with progress(f"items {file.name}") as tell:
+                    done = import_file(desk, file, names=mapping(names), skip_invalid=skip_invalid, tell=tell)
+            except RejectedRecords as error:
+                failed = True
+                total["read"] += error.read
+                rejected += error.rejected
+                show_rejected(str(file), error.rejected)
+                click.echo(f"error: {error}. Correct them, or pass --skip-invalid to write the rest.", err=True)
+                continue
+            for name in total:
+                total[name] += getattr(done, name)
+            rejected += done.rejected
+            show_rejected(str(file), done.rejected)
+        standing = desk.ask("golden.versions").document
+    document = {
+        **total,
+        "rejected": [{"line": each.line, "field": each.field, "reason": each.reason} for each in rejected],
+        "accepted": standing["accepted"],
+    }
+    lines = [
+        f"{total['read']} read, {total['new']} new, {total['changed']} new versions, "
+        f"{total['present']} present already, {len(rejected)} rejected"
+    ]
+    if standing["accepted"] and not standing["frozen"]:
+        lines.append(f"{standing['accepted']:,} items are accepted. Freeze them: review golden freeze")
+    context.print(document, lines)
+    if failed:
+        sys.exit(1)
+
+
+@verb(golden, "list")
+@click.option("--state", type=click.Choice(["accepted", "draft", "rejected"]), help="Only these.  [default: all]")
+@click.option("--version", help="Only those of a frozen set: its name, number or hash.")
+def list_(context: Context, state: str | None, version: str | None) -> None:
+    """All items, or those of a frozen set."""
+    from review.services.golden import pages
+
+    with context.desk() as desk:
+        found = list(pages(desk, version=version, state=state))
+    lines = [
+        f"{each['state']:9}  {each['item_hash'][:12]}  {len(each['form']['rubric']):2} rubric items  {each['item_id']}"
+        for each in found
+    ]
+    context.print({"items": found}, lines or ["No golden item yet. Import some: review golden import FILE"])
+
+
+@verb(golden)
+@click.argument("item")
+def show(context: Context, item: str) -> None:
+    """One item: prompt, reference, rubric items, and what became of it."""
+    with context.desk() as desk:
+        document = desk.ask("golden.show", {"item": item}).document
+    form = document["form"]
+    lines = [f"{document['item_id']}  {document['state']}  {document['item_hash']}"]
+    lines += [f"  {each['role']}: {_text(each.get('content'))}" for each in form["messages"]]
+    lines.append(f"  reference: {_text(form['reference'])}")
+    for place, each in enumerate(form["rubric"], 1):
+        weight = f" (×{each['weight']:g})" if each["weight"] != 1 else ""
+        lines.append(f"  rubric {place}: {_text(each['item'])}{weight}")
+    for each in document["history"]:
+        why = f": {_text(each['reason'])}" if each["reason"] else ""
+        lines.append(f"  {each['at'][:16]} {each['kind']} {each['item_hash'][:12]} by {each['by']}{why}")
+    context.print(document, lines)
+
+
+@verb(golden)
+@click.option("-o", "--output", "target", required=True, type=click.Path(path_type=Path), help="A .jsonl file.")
+@click.option("--version", help="A frozen set, by its name, number or hash.  [default: what is accepted now]")
+@click.option("--drafts", is_flag=True, help="Drafts instead; importing them back accepts those that you changed.")
+def export(context: Context, target: Path, version: str | None, drafts: bool) -> None:
+    """Write items to a file that can be imported again."""
+    from review.services.golden import export as write
+
+    with context.desk() as desk:
+        count = write(desk, target, version=version, drafts=drafts)
+    context.print({"exported": count, "file": str(target)}, [f"{count} items written to {target}"])
+
+
+@verb(golden)
+@click.option("--name", help="How people call it.")
+def freeze(context: Context, name: str | None) -> None:
+    """Freeze what is accepted: its version is the SHA-256 over all items. The same items are the same version."""
+    with context.desk() as desk:
+        document = desk.ask("golden.freeze", {"name": name}).document
+    if document["note"]:
+        click.echo(f"note: {document['note']}", err=True)
+    state = "" if document["new"] else ", frozen before"
+    context.print(document, [f"{_version(document)}{state}", f"SHA-256 {document['version']}"])
+
+
+@verb(golden)
+def versions(context: Context) -> None:
+    """Frozen sets, oldest first."""
+    with context.desk() as desk:
+        document = desk.ask("golden.versions").document
+    lines = [_version(each) for each in document["versions"]]
+    if document["accepted"] and not document["frozen"]:
+        lines.append(f"not frozen: what is accepted now ({document['accepted']:,} items). review golden freeze")
+    context.print(document, lines or ["No golden item yet. Import some: review golden import FILE"])
+
+
+@verb(golden)
+@click.argument("one")
+@click.argument("other")
+def diff(context: Context, one: str, other: str) -> None:
+    """What differs from one frozen set to another."""
+    with context.desk() as desk:
+        document = desk.ask("golden.diff", {"one": one, "other": other}).document
+    lines = [f"{_version(document['one'])}  →  {_version(document['other'])}"]
+    lines += [f"+ {each}" for each in document["added"]] + [f"- {each}" for each in document["removed"]]
+    lines += [f"~ {each['item_id']}: {', '.join(each['fields'])}" for each in document["changed"]]
+    context.print(document, lines if len(lines) > 1 else [*lines, "They hold the same items."])
+
+
+def _version(document: dict[str, Any]) -> str:
+    named = f" {document['name']}" if document["name"] else ""
+    frozen = f"{document['items']:,} items, {document['frozen_at'][:10]}, {document['frozen_by']}"
+    return f"{document['number']:3}  {document['short']}{named}: {frozen}"
+
+
+def _text(content: object) -> str:
+    """Foreign text on one line of a terminal, without control characters."""
+    text = content if isinstance(content, str) else "(parts)"
+    line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return line if len(line) <= 400 else line[:399] + "…"
