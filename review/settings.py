@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,6 +16,7 @@ from review.domain.pipeline import Embedding, Endpoints, Gates, Judges, Replay
 from review.domain.rubric import DEFAULT_CATEGORIES, FailureCategory, Rubric
 from review.errors import BadSettings
 
+Model = TypeVar("Model", bound=BaseModel)
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -119,34 +120,39 @@ def read_config(path: Path) -> EvalConfig:
 
 def check_config(path: Path) -> tuple[EvalConfig | None, list[str]]:
     """What a file configures, or everything that is wrong with it, one sentence each, in the order of its lines."""
+    return check_file(path, "eval_config", EvalConfig, "Correct it or set REVIEW_CONFIG.")
+
+
+def check_file(path: Path, top: str, model: type[Model], remedy: str) -> tuple[Model | None, list[str]]:
+    """What stands below the key `top` of a YAML file, or everything that is wrong with it, by its lines."""
     try:
         text = path.read_text(encoding="utf-8")
         document = yaml.safe_load(text)
         tree = cast("yaml.Node | None", yaml.compose(text, Loader=yaml.SafeLoader))
     except (OSError, UnicodeDecodeError, RecursionError) as error:
-        return None, [f"{path}: cannot be read ({type(error).__name__}). Correct it or set REVIEW_CONFIG."]
+        return None, [f"{path}: cannot be read ({type(error).__name__}). {remedy}"]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" line {mark.line + 1}" if mark is not None else ""
-        return None, [f"{path}{place}: cannot be read as YAML. Correct it or set REVIEW_CONFIG."]
+        return None, [f"{path}{place}: cannot be read as YAML. {remedy}"]
     lines: dict[tuple[str, ...], int] = {}
     twice = [f"{path} line {line}: {'.'.join(key)} stands twice. Keep one." for key, line in _walk(tree, (), lines)]
     if twice:
         return None, twice
-    top = cast("dict[str, object]", document) if isinstance(document, dict) else {}
-    block = top.get("eval_config")
+    whole = cast("dict[str, object]", document) if isinstance(document, dict) else {}
+    block = whole.get(top)
     if not isinstance(block, dict):
-        return None, [f'{path}: the top-level key "eval_config" is missing, or is no section.']
-    if beside := sorted(str(key) for key in top if key != "eval_config"):
-        return None, [f"{path}: {', '.join(beside)} stands beside eval_config; move it below eval_config."]
+        return None, [f'{path}: the top-level key "{top}" is missing, or is no section.']
+    if beside := sorted(str(key) for key in whole if key != top):
+        return None, [f"{path}: {', '.join(beside)} stands beside {top}; move it below {top}."]
     try:
-        return EvalConfig.model_validate(block), []
+        return model.model_validate(block), []
     except ValidationError as error:
         found: list[tuple[int, str]] = []
         for each in error.errors(include_url=False):
-            key = ("eval_config", *(str(part) for part in each["loc"]))
+            key = (top, *(str(part) for part in each["loc"]))
             line = next(lines[key[:size]] for size in range(len(key), 0, -1) if key[:size] in lines)
-            found.append((line, f"{path} line {line}: {complain(each, EvalConfig, 'eval_config')}"))
+            found.append((line, f"{path} line {line}: {complain(each, model, top)}"))
         return None, [problem for _, problem in sorted(found)]
 
 

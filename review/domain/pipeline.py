@@ -169,7 +169,26 @@ class Judges(Section):
 
 
 class Gates(Section):
-    """What the gate refuses: `regression_threshold` of the weighted score, `adversarial_floor` of the pass rate."""
+    """What a contract for the gate starts from; `review contract init` writes it, people change and sign it.
 
-    regression_threshold: Share = 0.02
-    adversarial_floor: Share = 0.85
+    Attributes:
+        regression_threshold: loss of the weighted score that is a regression.
+        adversarial_floor: least pass rate of new on the adversarial set.
+        benchmark_tolerance: how much lower new may score on a benchmark.
+        golden_tolerance: the same of the golden set.
+        tone_margin: how far old's tone may be the fitter one more often, of labelled pairs.
+        calibration_margin: how far the Brier score may rise, and the wording move between too careful and too sure.
+        judge_agreement: least share of pairs on which the judge says what people say.
+        requires: kinds of evidence without which there is no parity.
+    """
+
+    regression_threshold: float = Field(default=0.02, ge=0, le=1)
+    adversarial_floor: float = Field(default=0.85, ge=0, le=1)
+    benchmark_tolerance: float = Field(default=0.015, gt=0, lt=1)
+    golden_tolerance: float = Field(default=0.015, gt=0, lt=1)
+    tone_margin: float = Field(default=0.1, gt=0, lt=1)
+    calibration_margin: float = Field(default=0.1, gt=0, lt=1)
+    judge_agreement: float = Field(default=0.6, ge=0, lt=1)
+    requires: tuple[Literal["benchmark", "golden", "replay", "shadow", "adversarial"], ...] = Field(
+        default=("replay",), strict=False
+    )
