@@ -1,4 +1,4 @@
-"""How long each page takes with 100,000 pairs and 100,000 labels, and how much memory the app holds.
+"""How long each page takes with 100,000 pairs, labels and traces, and how much memory the app holds.
 
 `python -m tests.bench.pages [--rows 100000] [--visits 5]` prints JSON. A visit goes to the page's address in a
 signed-in browser and ends when the script has run; the first load is that of a browser that has nothing cached.
@@ -18,6 +18,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from review import settings
 from review.services import rounds
+from review.services.desk import LocalDesk
+from review.services.sample import SampleSpec, sample
 from review.services.workspace import open_workspace
 from tests.__main__ import BROWSERS
 from tests.bench import machine
@@ -33,6 +35,13 @@ PAGES = {
     "Parity": "/parity",
     "Adversarial set": "/adversarial",
     "Pair": "/pair?pair=bench-77",
+    "Coverage": "/coverage",
+    "Weekly audit": "/audit",
+    "Privacy": "/pii_audit",
+    "Runs": "/runs",
+    "Golden set": "/golden",
+    "Gate": "/gate",
+    "Drift": "/drift",
 }
 
 FILL = """
@@ -61,17 +70,54 @@ SELECT 'bench-label-' || i AS label_id, 'bench-' || (i % ($rows // 2)) AS pair_i
        CASE hash(i + 3) % 3 WHEN 0 THEN 'old' WHEN 1 THEN 'same' ELSE 'new' END AS tone,
        20.0 AS seconds, now() AS labelled_at, now() AS received_at, 'bench' AS source
 FROM range($rows) t(i);
+
+INSERT INTO trace BY NAME
+SELECT 'trace-' || i AS trace_id, 'h' || i AS content_hash, 'trace-prompt-' || i AS prompt_id, 'bench' AS source,
+       json_array(json_object('role', 'user', 'content', 'Where is order ' || i || '?')) AS messages,
+       json_object('content', 'It left on Monday. ' || repeat('It should come soon. ', 20)) AS response,
+       'customer-' || (i % 900) AS customer, TIMESTAMPTZ '2026-03-01' + to_minutes(i // 10) AS happened_at,
+       false AS synthetic, JSON '{}' AS redactions, now() AS imported_at
+FROM range($rows) t(i);
+
+INSERT INTO clustering VALUES ('bench-run', 'all-MiniLM-L6-v2', '{}', $rows, 0, 'bench', now());
+
+INSERT INTO cluster BY NAME
+SELECT 'cluster-' || i AS cluster_id, 'bench-run' AS born_in, 'topic ' || i AS name, ['topic', 'order'] AS terms,
+       ['trace-' || i] AS examples, 'all-MiniLM-L6-v2' AS model, [0.5]::FLOAT[] AS centroid,
+       cos(i * 2.4) * sqrt(i / 190) AS x, sin(i * 2.4) * sqrt(i / 190) AS y
+FROM range(190) t(i);
+
+INSERT INTO assignment
+SELECT 'trace-' || i, 'cluster-' || (hash(i) % 190), 0.8, cos(i) * (i % 97) / 97, sin(i) * (i % 97) / 97, 'bench-run',
+       now() FROM range($rows) t(i);
+
+INSERT INTO run VALUES
+    ('run-bench', 1, 'bench', 'quantization', '{"name": "old"}', '{"name": "new"}', 'x', 'bench', now());
+
+INSERT INTO outcome BY NAME
+SELECT 'run-bench' AS run_id, 'benchmark' AS evidence, 'task ' || (i % 11) AS part, 'e' || i AS example_id,
+       'acc' AS metric, 0 AS repeat, 'q' || (i // 2) AS prompt_id, 'task ' || (i % 11) AS task,
+       (hash(i) % 5 > 1)::INT AS old, (hash(i + 1) % 5 > 1)::INT AS new, false AS same, 'metric' AS decided_by,
+       1.0 AS weight, hash(i + 2) % 40000 AS prompt_tokens
+FROM range($rows) t(i);
+
+INSERT INTO run_part
+SELECT run_id, evidence, part, NULL, 'hash', count(*), '{}', 0.0, 'bench', now() FROM outcome GROUP BY ALL;
 """
 
 
 def fill(db: Path, rows: int) -> None:
-    """A database with `rows` pairs, three votes on each, `rows` labels by two people, and one open round of 80."""
+    """A database with `rows` pairs, three votes on each, `rows` labels by two people, and one open round of 80.
+
+    And as many traces in 190 clusters, an audit of 50 of them, and a run of as many outcomes of benchmarks.
+    """
     workspace = open_workspace(settings.load(db))
     with workspace.database.transaction() as cursor:
         for statement in FILL.split(";\n"):
             if statement.strip():
                 cursor.execute(statement, {"rows": rows} if "$rows" in statement else {})
     rounds.draw(workspace, rounds.DrawSpec(size=80, seed=7), "bench", NOW)
+    sample(LocalDesk(workspace, "bench"), SampleSpec(size=100, seed=7, audit_size=50))
     workspace.close()
 
 
