@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pyarrow
+import pyarrow.compute
 
 from review.domain.identity import canonical
 from review.domain.run import Evidence, Part, RunSpec, StackCard, Step
@@ -15,11 +17,17 @@ from review.errors import BadInput, Conflict, NotFound
 from review.services.desk import Answer, Call, Desk
 from review.services.workspace import Workspace
 from review.settings import Settings
+from review.stats.intervals import Bools, Floats
 from review.store import runs as store
 from review.store.runs import OUTCOMES, PartRow, RunRow
 
 pa: Any = pyarrow  # it carries no types
+compute: Any = pyarrow.compute
 BATCH = 5000
+# How decided_by begins where a judge decided, before its name.
+JUDGED = "judge "
+# What decided_by says where nothing tells who is right.
+NOBODY = "nobody"
 
 
 def config_hash(settings: Settings) -> str:
@@ -69,6 +77,34 @@ def parts(workspace: Workspace, run_id: str | None = None) -> list[PartRow]:
 def outcomes(workspace: Workspace, run_id: str, evidence: Evidence | None = None) -> Any:
     """A pyarrow.Table of evidence, part and store.runs.OUTCOMES, finished parts alone, repeats among them."""
     return store.outcomes(workspace.database.cursor(), run_id, evidence)
+
+
+def version(workspace: Workspace) -> str:
+    """A text that changes whenever anything a run holds changes."""
+    return store.version(workspace.database.cursor())
+
+
+def differences(table: Any) -> tuple[Floats, Bools]:
+    """New minus old of each outcome, from -1 to 1, and where it is known; 0 where it is not.
+
+    It is 0 where both answers are the same, whatever the values, and where a judge called a tie, which leaves both
+    values open: left out, the decided ones alone would make a small difference look large.
+    """
+    old, new = (table[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in ("old", "new"))
+    told = ~np.isnan(old) & ~np.isnan(new)
+    same = table["same"].to_numpy(zero_copy_only=False).astype(np.bool_)
+    tie = compute.starts_with(table["decided_by"], JUDGED).to_numpy(zero_copy_only=False).astype(np.bool_)
+    values = np.where(told & ~same, np.nan_to_num(new) - np.nan_to_num(old), 0.0)
+    return values, told | same | (tie & np.isnan(old) & np.isnan(new))
+
+
+def superseded(recorded: Sequence[PartRow]) -> dict[tuple[str, Evidence, str], str]:
+    """Which of these parts count no longer, by (run, evidence, part), and the part that counts in their place."""
+    return {
+        (later.run_id, later.evidence, name): later.part
+        for later in recorded
+        for name in later.detail.get("supersedes", ())
+    }
 
 
 def traffic_sources(workspace: Workspace, run_id: str) -> tuple[str, ...]:
@@ -181,8 +217,24 @@ def read(workspace: Workspace, call: Call) -> Answer:
     return Answer({"runs": [described(each, parts(workspace, each.run_id)) for each in chosen]})
 
 
+def page_of_outcomes(workspace: Workspace, call: Call) -> Answer:
+    """The next outcomes of a run's counted parts, as a table. Arguments: run_id, after."""
+    run_id, after = str(call.arguments["run_id"]), int(call.arguments["after"])
+    return Answer({}, store.page_of_outcomes(workspace.database.cursor(), run_id, after, BATCH))
+
+
+def all_outcomes(desk: Desk, run_id: str) -> Any:
+    """What `outcomes` gives, through a desk, in the order it was recorded in."""
+    pages: list[Any] = []
+    while not pages or pages[-1].num_rows:
+        after = pages[-1]["row"][-1].as_py() if pages else -1
+        pages.append(desk.ask("runs.outcomes", {"run_id": run_id, "after": after}).table)
+    return pa.concat_tables(pages).drop_columns(["row"])
+
+
 def described(run: RunRow, recorded: Sequence[PartRow] = ()) -> dict[str, Any]:
-    """A run and its parts as plain JSON values."""
+    """A run and its parts as plain JSON values. The cost leaves out parts that others supersede: they share it."""
+    replaced = superseded(recorded)
     return {
         "run_id": run.run_id,
         "number": run.number,
@@ -193,7 +245,9 @@ def described(run: RunRow, recorded: Sequence[PartRow] = ()) -> dict[str, Any]:
         "config_hash": run.config_hash,
         "started_by": run.started_by,
         "started_at": run.started_at.isoformat(),
-        "cost_usd": round(sum(each.cost_usd for each in recorded), 6),
+        "cost_usd": round(
+            sum(each.cost_usd for each in recorded if (each.run_id, each.evidence, each.part) not in replaced), 6
+        ),
         "parts": [
             {
                 "evidence": each.evidence,
@@ -205,6 +259,7 @@ def described(run: RunRow, recorded: Sequence[PartRow] = ()) -> dict[str, Any]:
                 "cost_usd": each.cost_usd,
                 "recorded_by": each.recorded_by,
                 "recorded_at": each.recorded_at.isoformat(),
+                "superseded_by": replaced.get((each.run_id, each.evidence, each.part)),
             }
             for each in recorded
         ],

@@ -184,17 +184,54 @@ def finish(cursor: duckdb.DuckDBPyConnection, run_id: str, part: Part, by: str, 
     return count
 
 
+# A part that a later recording of the same pairs supersedes stays to be seen, and counts no longer.
+_COUNTED = """
+    SELECT p.run_id, p.evidence, p.part FROM run_part p
+    WHERE NOT EXISTS (
+        SELECT 1 FROM run_part later
+        WHERE later.run_id = p.run_id AND later.evidence = p.evidence
+          AND list_contains((later.detail -> '$.supersedes')::VARCHAR[], p.part)
+    )
+"""
+
+
 def outcomes(cursor: duckdb.DuckDBPyConnection, run_id: str, evidence: str | None = None) -> Any:
-    """The outcomes of a run's finished parts: a pyarrow.Table of evidence, part and the columns of OUTCOMES."""
+    """The outcomes of a run's finished parts: a pyarrow.Table of evidence, part and the columns of OUTCOMES.
+
+    Parts that a later one supersedes are left out.
+    """
     named = ", ".join(f"o.{each}" for each in OUTCOMES.names)
-    found: Any = cursor.execute(
+    untyped: Any = cursor
+    found: Any = untyped.sql(
         f"""
         SELECT o.evidence, o.part, {named}
-        FROM outcome o SEMI JOIN run_part p
+        FROM outcome o SEMI JOIN ({_COUNTED}) p
              ON p.run_id = o.run_id AND p.evidence = o.evidence AND p.part = o.part
         WHERE o.run_id = $run AND ($evidence IS NULL OR o.evidence = $evidence)
         ORDER BY o.evidence, o.part, o.example_id, o.metric, o.repeat
         """,  # noqa: S608 (names of ours)
-        {"run": run_id, "evidence": evidence},
+        params={"run": run_id, "evidence": evidence},
     )
     return found.to_arrow_table()
+
+
+def page_of_outcomes(cursor: duckdb.DuckDBPyConnection, run_id: str, after: int, limit: int) -> Any:
+    """The same, some at a time, with the column `row` to go on after."""
+    named = ", ".join(f"o.{each}" for each in OUTCOMES.names)
+    untyped: Any = cursor
+    found: Any = untyped.sql(
+        f"""
+        SELECT o.rowid AS row, o.evidence, o.part, {named}
+        FROM outcome o SEMI JOIN ({_COUNTED}) p
+             ON p.run_id = o.run_id AND p.evidence = o.evidence AND p.part = o.part
+        WHERE o.run_id = $run AND o.rowid > $after ORDER BY o.rowid LIMIT $limit
+        """,  # noqa: S608 (names of ours)
+        params={"run": run_id, "after": after, "limit": limit},
+    )
+    return found.to_arrow_table()
+
+
+def version(cursor: duckdb.DuckDBPyConnection) -> str:
+    """A text that changes whenever a run begins or a part is finished."""
+    row = cursor.execute("SELECT (SELECT count(*) FROM run), (SELECT count(*) FROM run_part)").fetchone()
+    return "-".join(str(count) for count in row or ())
