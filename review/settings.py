@@ -14,6 +14,7 @@ from review.domain.contract import Contract
 from review.domain.legal import complain
 from review.domain.pipeline import Embedding, Endpoints, Gates, Judges, Replay
 from review.domain.rubric import DEFAULT_CATEGORIES, FailureCategory, Rubric
+from review.domain.watch import Watch
 from review.errors import BadSettings
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -43,6 +44,7 @@ class EvalConfig(_Section):
     embedding: Embedding = Embedding()
     judges: Judges = Judges()
     gates: Gates = Gates()
+    watch: Watch = Watch()
 
 
 class Settings(BaseModel):
@@ -111,11 +113,16 @@ def read_config(path: Path) -> EvalConfig:
     if config is None:
         more = f" (and {len(problems) - 1} more: review config check {path})" if len(problems) > 1 else ""
         raise BadSettings(problems[0] + more)
-    mirror = config.adversarial.path
-    if mirror is None or Path(mirror).expanduser().is_absolute():
-        return config
-    whole = str((path.parent / mirror).resolve())
-    return config.model_copy(update={"adversarial": config.adversarial.model_copy(update={"path": whole})})
+    adversarial = config.adversarial.model_copy(update={"path": _below(path, config.adversarial.path)})
+    places = {name: _below(path, getattr(config.watch, name)) for name in ("folder", "file")}
+    return config.model_copy(update={"adversarial": adversarial, "watch": config.watch.model_copy(update=places)})
+
+
+def _below(config: Path, place: str | None) -> str | None:
+    """A path of the configuration; a relative one counts from its file's folder."""
+    if place is None or Path(place).expanduser().is_absolute():
+        return place
+    return str((config.parent / place).resolve())
 
 
 def check_config(path: Path) -> tuple[EvalConfig | None, list[str]]:

@@ -18,6 +18,7 @@ from review.cli import (
     sample,
     synthesize,
     traces,
+    watch,
 )
 from review.cli.base import main
 
@@ -40,4 +41,5 @@ __all__ = [
     "sample",
     "synthesize",
     "traces",
+    "watch",
 ]

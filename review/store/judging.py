@@ -15,11 +15,13 @@ Cursor = duckdb.DuckDBPyConnection
 Row = Mapping[str, Any]
 
 _TEXTS = "VARCHAR[]"
-# The pairs of a sample, or all of them; not identical, because those have nothing to compare.
+# The pairs of a sample, of the watched traffic's ('watch'), or all of them; not identical, because those have nothing to compare.
 _CHOSEN = """
     SELECT p.pair_id FROM pair p
     WHERE NOT p.identical
-      AND ($sample IS NULL OR p.pair_id IN (SELECT pair_id FROM pair_origin WHERE sample_id = $sample))
+      AND ($sample IS NULL OR p.pair_id IN (SELECT pair_id FROM pair_origin WHERE sample_id = $sample)
+           OR $sample = 'watch' AND p.pair_id IN (
+               SELECT pair_id FROM observation WHERE chosen AND (old_right IS NULL OR new_right IS NULL)))
 """
 # Pairs that every recipe judges by itself: adversarial, labelled, anchors, and those with structured parts.
 _EXEMPT = """
@@ -37,8 +39,8 @@ def newest_sample(cursor: Cursor) -> str | None:
 
 
 def has_sample(cursor: Cursor, sample_id: str) -> bool:
-    """Whether there is such a sample."""
-    return cursor.execute("SELECT 1 FROM sample WHERE sample_id = ?", [sample_id]).fetchone() is not None
+    """Whether there is such a sample; 'watch' is that of watched traffic."""
+    return sample_id == "watch" or cursor.execute("SELECT 1 FROM sample WHERE sample_id = ?", [sample_id]).fetchone() is not None
 
 
 def counts(cursor: Cursor, sample: str | None, recipe: str, version: str) -> dict[str, int]:

@@ -1,0 +1,96 @@
+"""Live traffic for tests of watching: pairs that both stacks answered, hour after hour, with or without a drift."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from review.services.workspace import Workspace
+from tests.conftest import NOW
+
+START = NOW - timedelta(days=60)
+
+
+def add_pairs(
+    workspace: Workspace,
+    count: int,
+    *,
+    task: str | None = "refund",
+    days: float = 20.0,
+    start: datetime = START,
+    lost: float = 0.02,
+    won: float = 0.02,
+    known: bool = True,
+    source: str = "shadow:test",
+    prefix: str = "s",
+    clusters: tuple[str, ...] = (),
+    worse: str | None = None,
+    seed: int = 1,
+) -> list[str]:
+    """Pairs spread evenly over days; of `lost` old alone is right, of `won` new alone. Returns their ids.
+
+    Without `known` the answers tell nothing of correctness: the worse one says "bad", the better one "good".
+    With `worse`, only this cluster loses.
+    """
+    rng = np.random.default_rng(seed)
+    draws = rng.random(count)
+    ids = [f"{prefix}-{at:06}" for at in range(count)]
+    groups = [clusters[at % len(clusters)] if clusters else None for at in range(count)]
+    rows: list[dict[str, object]] = []
+    for at, name in enumerate(ids):
+        may_lose = worse is None or groups[at] == worse
+        old = not (lost <= draws[at] < lost + won)
+        new = not (may_lose and draws[at] < lost)
+        words = {side: "good" if right else "bad" for side, right in (("old", old), ("new", new))}
+        said = {
+            side: f',"correct":{str(right).lower()}' if known else "" for side, right in (("old", old), ("new", new))
+        }
+        rows.append(
+            {
+                "id": name,
+                "old": f'{{"content":"It is {words["old"]}.","model":"one","latency_ms":400{said["old"]}}}',
+                "new": f'{{"content":"It is {words["new"]}!","model":"two","latency_ms":300{said["new"]}}}',
+                "at": start + timedelta(days=days * at / count),
+                "cluster": groups[at],
+                "differs": known and old != new,
+            }
+        )
+    staged = pa.Table.from_pylist(
+        rows,
+        pa.schema(
+            [
+                *((n, pa.string()) for n in ("id", "old", "new", "cluster")),
+                ("at", pa.timestamp("us", tz="UTC")),
+                ("differs", pa.bool_()),
+            ]
+        ),
+    )
+    with workspace.database.transaction() as cursor:
+        cursor.register("live", staged)
+        given = {"task": task, "source": source, "now": NOW}
+        cursor.execute(
+            """
+            INSERT INTO pair SELECT id, 'prompt-' || id, $task, '[{"role":"user","content":"Ask"}]', NULL, NULL,
+                   old, new, NULL, false, differs, $source, $now FROM live
+            """,
+            given,
+        )
+        cursor.execute(
+            """
+            INSERT INTO trace BY NAME
+            SELECT 't-' || id AS trace_id, id AS content_hash, 'prompt-' || id AS prompt_id, $source AS source,
+                   $task AS task, '[{"role":"user","content":"Ask"}]' AS messages, live."at" AS happened_at,
+                   false AS synthetic, $now AS imported_at FROM live
+            """,
+            given,
+        )
+        cursor.execute("INSERT INTO pair_origin SELECT id, 't-' || id, 'shadow', 'o', 'n' FROM live")
+        cursor.execute(
+            "INSERT INTO assignment BY NAME SELECT 't-' || id AS trace_id, cluster AS cluster_id, 0.9 AS similarity, "
+            "'first' AS clustering_id, $now AS assigned_at FROM live WHERE cluster IS NOT NULL",
+            {"now": NOW},
+        )
+        cursor.unregister("live")
+    return ids
