@@ -96,7 +96,7 @@ class Answers:
     @property
     def whole(self) -> bool:
         """Nothing is missing that asking again could bring: what failed, failed by the prompt's own fault."""
-        return self.stopped is None and not set(self.failed) - OWN_FAULT
+        return self.stopped is None and not set(self.failed) - OWN_FAULT - {"bad_request"}
 
 
 def answers(
@@ -148,6 +148,13 @@ def key_of(stack: str, prompt: Prompt) -> str:
     """Where an answer is kept."""
     said = [stack, list(prompt.messages), prompt.tools and list(prompt.tools), prompt.parameters, prompt.repeat]
     return hashlib.sha256(canonical(said).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def kept(cache: Cache, stack: str, prompt: Prompt) -> Output | None:
+    """What a stack (domain.stack.stack_id) answered to a prompt; None where nothing is kept."""
+    key = key_of(stack, prompt)
+    value = cache.get(KIND, [key]).get(key)
+    return None if value is None else Output.model_validate(json.loads(value)["output"])
 
 
 def _collected(listed: Sequence[Prompt], keys: Sequence[str], run: _Run) -> Iterator[Answer]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, cast
 
 from review.adapters import mirror
+from review.adapters.cache import Cache
 from review.adapters.mirror import MirrorState
 from review.domain import chain, identity
 from review.domain.blinding import shown_first
@@ -334,6 +336,10 @@ def erase(workspace: Workspace, entry_id: str, actor: Actor, reason: str, now: d
         added = store.append(cursor, chain_id, record, None)
         store.drop_texts(cursor, entry_id)
     _mirror(workspace, chain_id, added)
+    # What models answered to it, and what judges said about that.
+    if workspace.settings.cache_file.exists():
+        with closing(Cache(workspace.settings.cache_file)) as cache:
+            cache.forget([entry_id])
 
 
 def verify(workspace: Workspace) -> Verification:
@@ -653,13 +659,13 @@ def _entries(workspace: Workspace, rows: Sequence[tuple[store.EntryRow, Standing
             reported_at=row.acted_at,
             digest=row.digest,
             standing=stands,
-            passes_when=_passes_when(workspace, texts.get(stands.pass_seq), stands.category),
+            passes_when=passes_when(workspace, texts.get(stands.pass_seq), stands.category),
         )
         for row, stands in rows
     ]
 
 
-def _passes_when(workspace: Workspace, text: dict[str, Any] | None, category: str) -> str | None:
+def passes_when(workspace: Workspace, text: dict[str, Any] | None, category: str) -> str | None:
     """The expected behaviour as the pass criterion; without one, that the category's fault is absent."""
     if text is None:
         return None
