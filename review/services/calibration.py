@@ -250,6 +250,39 @@ def calibration_of(workspace: Workspace, round_id: str | None = None) -> Calibra
     )
 
 
+@dataclass(frozen=True)
+class Changes:
+    """New minus old of single pairs, for a claim that a margin holds.
+
+    Attributes:
+        brier: Difference of the squared errors of the two confidences, shape (n,); empty where a side has none.
+        brier_prompts: The prompt of each, shape (n,).
+        certainty: Steps of the wording towards too sure by people's final answers, -2 to 2, shape (m,).
+        certainty_prompts: The prompt of each, shape (m,).
+    """
+
+    brier: Floats
+    brier_prompts: Ints
+    certainty: Floats
+    certainty_prompts: Ints
+
+
+def changes_of(workspace: Workspace, sources: tuple[str, ...] | None = None) -> Changes:
+    """What calibration_of compares, pair by pair, on pairs from some sources."""
+    rows = store.confidence_rows(workspace.database.cursor(), None, sources)
+    known = {side: _correctness(rows, side).correct for side in SIDES}
+    stated = np.logical_and.reduce([(rows.confidence[side] >= 0) & (known[side] >= 0) for side in SIDES])
+    errors = {side: (rows.confidence[side] - known[side])[stated] ** 2 for side in SIDES}
+    (old, said_old), (new, said_new) = (_final(rows, f"calibration_{side}") for side in SIDES)
+    both = said_old & said_new & (old != UNRESOLVED) & (new != UNRESOLVED)
+    return Changes(
+        brier=errors["new"] - errors["old"],
+        brier_prompts=rows.prompt[stated],
+        certainty=(new - old)[both].astype(np.float64),
+        certainty_prompts=rows.prompt[both],
+    )
+
+
 def _report(
     systems: Mapping[str, tuple[Floats, Floats]],
     prompts: Ints,

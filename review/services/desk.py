@@ -76,6 +76,8 @@ OPERATIONS: dict[str, str] = {
     "contract.sign": "review.services.contracts:sign",
     "contract.read": "review.services.contracts:read",
     "contract.compare": "review.services.contracts:compare",
+    "gate.take": "review.services.gate:take",
+    "gate.read": "review.services.gate:read",
     "export.page": "review.services.export:page",
     "golden.gaps": "review.services.golden_drafts:gaps",
     "golden.count": "review.services.golden_drafts:count",

@@ -65,7 +65,7 @@ def pass_rate(
     if errors is not None and by_judge.any():
         judged = _corrected(passes[by_judge], compact(clusters[by_judge]), errors, level)
         parts.append((float(by_judge.mean()), judged))
-    whole = joined(parts, n, len(np.unique(clusters)), level)
+    whole = mixture(parts, n, len(np.unique(clusters)), level)
     return whole if isinstance(whole, NotEstimable) else replace(whole, exclusions=dict(exclusions or {}))
 
 
@@ -80,8 +80,14 @@ def _corrected(passes: Floats, clusters: Ints, errors: JudgeErrors, level: float
     return judge_corrected_rate(mean * size, size, *counts, level=level)
 
 
-def joined(parts: Sequence[tuple[float, Result]], n: int, clusters: int, level: float) -> Result:
-    """A mixture of independent estimates by their shares, which add up to 1.
+def mixture(
+    parts: Sequence[tuple[float, Result]],
+    n: int,
+    clusters: int,
+    level: float,
+    bounds: tuple[float, float] = (0.0, 1.0),
+) -> Result:
+    """A mixture of independent estimates by their shares, which add up to 1; all at the same level.
 
     Source: Zou & Donner 2008, Stat Med 27:1693 (MOVER).
     """
@@ -93,7 +99,7 @@ def joined(parts: Sequence[tuple[float, Result]], n: int, clusters: int, level: 
     below = math.sqrt(sum((share * (each.value - each.low)) ** 2 for share, each in found))
     above = math.sqrt(sum((share * (each.high - each.value)) ** 2 for share, each in found))
     methods = " and ".join(dict.fromkeys(each.method for _, each in found))
-    return Estimate(value, max(0.0, value - below), min(1.0, value + above), level, n, clusters, methods)
+    return Estimate(value, max(bounds[0], value - below), min(bounds[1], value + above), level, n, clusters, methods)
 
 
 def further_cases(rate: Estimate, floor: float, *, alpha: float, power: float) -> int | NotEstimable:

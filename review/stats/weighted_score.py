@@ -6,7 +6,7 @@ effective sample size, which holds at the edge of the scale too. tests/unit/test
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,6 @@ from review.stats.bootstrap import FEWEST_MOVED, bootstrap_interval
 from review.stats.estimate import Estimate, NotEstimable, Result
 from review.stats.intervals import Floats, Ints, compact
 from review.stats.planning import further_labels
-from review.stats.verdict import harm_p
 from review.stats.weighted import hajek
 
 RESAMPLES = 4_000
@@ -42,7 +41,6 @@ class Differences:
         """The weighted mean difference with its interval at a two-sided level."""
         if len(self.values) == 0:
             return NotEstimable("no example has an outcome on both sides")
-        arrays = {"weights": self.weights, "strata": self.strata}
         if self.moved >= MOVED:
             found = bootstrap_interval(
                 self.values,
@@ -52,7 +50,8 @@ class Differences:
                 bounds=(-1.0, 1.0),
                 level=level,
                 exclusions=exclusions,
-                **arrays,
+                weights=self.weights,
+                strata=self.strata,
             )
             if isinstance(found, Estimate):
                 return found
@@ -66,9 +65,16 @@ class Differences:
             exclusions=exclusions,
         )
 
-    def harm(self, tolerance: float, alpha: float) -> float:
-        """One-sided p value of "lower by more than the tolerance"; 1 where that does not hold at alpha."""
-        return harm_p(self.at, lambda found: found.high < -tolerance, alpha)
+    def cached(self) -> Callable[[float], Result]:
+        """`at`, which computes each level once."""
+        known: dict[float, Result] = {}
+
+        def at(level: float) -> Result:
+            if level not in known:
+                known[level] = self.at(level)
+            return known[level]
+
+        return at
 
 
 def missing(found: Result, tolerance: float, *, alpha: float, power: float) -> int | NotEstimable:

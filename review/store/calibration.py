@@ -44,8 +44,10 @@ class ConfidenceRows:
     answers: dict[str, Ints]
 
 
-def confidence_rows(cursor: duckdb.DuckDBPyConnection, round_id: str | None) -> ConfidenceRows:
-    """The pairs of one round, or all of them.
+def confidence_rows(
+    cursor: duckdb.DuckDBPyConnection, round_id: str | None, sources: tuple[str, ...] | None = None
+) -> ConfidenceRows:
+    """The pairs of one round, or all of them; with `sources`, those from there alone.
 
     Labels are those that count for a rate: not superseded, a person's newest, no skips, hidden repeats or surplus; and
     the newest adjudication.
@@ -59,7 +61,8 @@ def confidence_rows(cursor: duckdb.DuckDBPyConnection, round_id: str | None) -> 
                    CASE WHEN contains(old, '"confidence"') THEN json_extract_string(old, $fields) END AS old,
                    CASE WHEN contains(new, '"confidence"') THEN json_extract_string(new, $fields) END AS new
             FROM pair
-            WHERE $round IS NULL OR pair_id IN (SELECT pair_id FROM slot WHERE round_id = $round)
+            WHERE ($round IS NULL OR pair_id IN (SELECT pair_id FROM slot WHERE round_id = $round))
+              AND ($sources IS NULL OR list_contains($sources::VARCHAR[], source))
         ), answered AS (
             -- arg_max is several times quicker here than a window.
             SELECT pair_id, kind = 'adjudication' AS adjudication,
@@ -85,6 +88,7 @@ def confidence_rows(cursor: duckdb.DuckDBPyConnection, round_id: str | None) -> 
         """,  # noqa: S608 - only names of this module are inserted
         {
             "round": round_id,
+            "sources": None if sources is None else list(sources),
             "fields": ["$.confidence", "$.correct"],
             **{name: list(answers) for name, answers in QUESTIONS.items()},
         },
