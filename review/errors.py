@@ -3,7 +3,8 @@
     ReviewError                 one line on the terminal, a red box on a page; never a traceback
     ├── BadSettings             a setting or the configuration file is wrong: key, value, what is legal
     ├── BadInput                a record, an argument or a request is wrong: place, value, remedy
-    │   └── RejectedRecords     an import file has bad lines; nothing of it was written
+    │   ├── RejectedRecords     an import file has bad lines; nothing of it was written
+    │   └── NotComparable       two outputs differ in what makes their values comparable; names every difference
     ├── NotFound                the named round, pair, entry or file does not exist
     ├── NotAllowed              this person may not do or see this now (a role, or blindness)
     ├── Conflict                the fact contradicts one that is stored already
@@ -11,6 +12,7 @@
     ├── DatabaseBroken          the file is not one of ours, or from a later version
     ├── ModelFailed             a model server gave no answer to one request; `kind` says how
     │   └── EndpointUnusable    nor will it to any other: the key, the model, the address or the quota is wrong
+    ├── HarnessFailed           lm-evaluation-harness ended without results; names its log
     ├── BudgetSpent             the next request could cost more than is left
     ├── StripFailed             personal data could not be stripped, so nothing was stored
     └── ChainBroken             the adversarial set does not verify; names the first entry
@@ -62,6 +64,28 @@ class RejectedRecords(BadInput):
         super().__init__(f"{file}: {count} bad line{'s' if count != 1 else ''}, nothing was written")
 
 
+@dataclass(frozen=True)
+class Difference:
+    """What two outputs of a benchmark differ in: the task, the field, and its value on both sides; never a text."""
+
+    task: str
+    field: str
+    old: str
+    new: str
+
+
+class NotComparable(BadInput):
+    """Two outputs of a benchmark differ in something that makes their values incomparable.
+
+    Attributes:
+        differences: what they differ in.
+    """
+
+    def __init__(self, message: str, differences: Sequence[Difference]) -> None:
+        self.differences = tuple(differences)
+        super().__init__(message)
+
+
 class NotFound(ReviewError):
     """The named thing does not exist."""
 
@@ -103,6 +127,10 @@ class ModelFailed(ReviewError):
 
 class EndpointUnusable(ModelFailed):
     """The endpoint will answer no request: its key, model, address or quota is wrong."""
+
+
+class HarnessFailed(ReviewError):
+    """lm-evaluation-harness ended without results."""
 
 
 class BudgetSpent(ReviewError):

@@ -3,6 +3,7 @@
 from review.cli import (
     adversarial,
     app,
+    bench,
     cluster,
     config,
     contract,
@@ -27,6 +28,7 @@ from review.cli.base import main
 __all__ = [
     "adversarial",
     "app",
+    "bench",
     "cluster",
     "config",
     "contract",

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from review.cli.base import Context, main, progress, verb
+from review.cli.bench import benchmark_options, import_benchmarks
 from review.cli.cluster import import_suite
 from review.cli.traces import TRACE_FORMATS, import_traces
 
@@ -18,19 +19,32 @@ _SHOWN_REJECTS = 20
 
 
 @verb(main, "import")
-@click.argument("kind", type=click.Choice((*_KINDS, "traces", "suite")))
+@click.argument("kind", type=click.Choice((*_KINDS, "traces", "suite", "lm-eval")))
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
 @click.option("--skip-invalid", is_flag=True, help="Write the good lines of a file that has bad ones.")
 @click.option("--map", "names", multiple=True, metavar="OURS=THEIRS", help="Rename a field of a foreign file.")
 @click.option("--format", "form", type=click.Choice(TRACE_FORMATS), help="Traces: what logged them; found by itself.")
+@benchmark_options
 def import_(
-    context: Context, kind: Any, files: tuple[str, ...], skip_invalid: bool, names: tuple[str, ...], form: str | None
+    context: Context,
+    kind: Any,
+    files: tuple[str, ...],
+    skip_invalid: bool,
+    names: tuple[str, ...],
+    form: str | None,
+    **benchmark: Any,
 ) -> None:
     """Import pairs, verdicts, labels or traces from JSONL, CSV or Parquet files; an eval suite's prompts as text too.
 
     Traces also come from folders, partitioned Parquet lakes and s3:// addresses, gzipped or not, as logged by OpenAI
-    clients, OpenTelemetry, Langfuse or LiteLLM.
+    clients, OpenTelemetry, Langfuse or LiteLLM. `review import lm-eval OLD_DIR NEW_DIR --run RUN` takes in what
+    lm-evaluation-harness wrote with --log_samples.
     """
+    if kind == "lm-eval":
+        import_benchmarks(context, files, **benchmark)
+        return
+    if any(benchmark.values()):
+        raise click.UsageError("--run, --tasks, --map-task and --common are for lm-eval.")
     if kind == "traces":
         import_traces(context, files, form or "auto", skip_invalid, mapping(names))
         return

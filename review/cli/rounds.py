@@ -19,6 +19,7 @@ from review.cli.base import Context, main, verb
 )
 @click.option("--by", type=click.Choice(["task", "cluster", "none"]), default="task", show_default=True, help="Strata.")
 @click.option("--cluster", metavar="ID", help="Only pairs whose trace is in this cluster; see `review cluster`.")
+@click.option("--source", metavar="NAME", help="Only pairs imported from here, as benchmark:RUN:TASK.")
 @click.option("--audit", type=click.FloatRange(0, 1), default=0.10, show_default=True, help="Share of judged ties.")
 @click.option("--name", help="A name for people.")
 def draw(context: Context, **asked: Any) -> None:

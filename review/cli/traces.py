@@ -115,7 +115,7 @@ class Ticker:
             return
         self._told, self._shown = now, True
         passed = now - self._begun
-        left = f", {_clock(passed * (total - done) / done)} left" if 0 < done <= total else ""
+        left = f", {clock(passed * (total - done) / done)} left" if 0 < done <= total else ""
         line = f"{self._label}: {phase} {records:,} records, {records / passed:,.0f}/s{left}"
         click.echo(f"\r\x1b[K{line}" if self._live else line, nl=not self._live, err=True)
 
@@ -126,7 +126,8 @@ class Ticker:
         self._shown = False
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Seconds as minutes or hours."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

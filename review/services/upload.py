@@ -38,8 +38,16 @@ _AT_ONCE = 8
 _ATTEMPTS = 3
 
 
-def import_file(desk: Desk, kind: Kind, path: Path, *, options: Options, progress: Progress | None = None) -> Imported:
-    """Import a file: every line checked, the whole file written or nothing of it.
+def import_file(
+    desk: Desk,
+    kind: Kind,
+    path: Path,
+    *,
+    options: Options,
+    progress: Progress | None = None,
+    source: str | None = None,
+) -> Imported:
+    """Import a file: every line checked, the whole file written or nothing of it. `source` instead of the file's name.
 
     Raises:
         RejectedRecords: the file has bad lines and `skip_invalid` is off; nothing of it was written.
@@ -58,7 +66,7 @@ def import_file(desk: Desk, kind: Kind, path: Path, *, options: Options, progres
         ):
             for _ in range(_ATTEMPTS):
                 try:
-                    with _uploading(desk, kind, path.name) as take_in:
+                    with _uploading(desk, kind, source or path.name) as take_in:
                         return ingest.gather(spool.read(), take_in, path.name, options)
                 except _Gone:
                     continue
