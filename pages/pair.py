@@ -4,10 +4,11 @@ from typing import Any
 
 import streamlit as st
 
+from review.domain.failure import Provenance
 from review.services import agreement
 from review.services.agreement import PairStory
 from review.services.final_label import final_labels
-from review.ui import charts, failure, shell
+from review.ui import charts, failure, promote, shell
 from review.ui.text import plain
 
 QUESTIONS = {
@@ -121,6 +122,8 @@ if found.reference:
         st.caption("What a right answer says")
         failure.said(found.reference, "reference")
 answers(found)
+come_from = Provenance.read(st.query_params.get("from")) or Provenance("source", found.source)
+promote.button(session.workspace, session.actor, pair_id, come_from)
 st.subheader("Labels", anchor=False)
 final(found)
 if found.labels:

@@ -18,6 +18,24 @@ SOURCES: tuple[Source, ...] = ("label", "flag_page", "api")
 STATUSES: tuple[Status, ...] = ("reported", "confirmed", "erased")
 
 
+ProvenanceKind = Literal["gate", "run", "alert", "round", "audit", "source"]
+PROVENANCE: tuple[ProvenanceKind, ...] = ("gate", "run", "alert", "round", "audit", "source")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a failure was come upon: the kind of thing, and its id; "source" is where its pair came from."""
+
+    kind: ProvenanceKind
+    id: str
+
+    @staticmethod
+    def read(said: str | None) -> Provenance | None:
+        """Out of KIND:ID, as pages' addresses carry it; None where it is none."""
+        kind, _, name = (said or "").partition(":")
+        return Provenance(kind, name[:200]) if kind in PROVENANCE and name else None
+
+
 @dataclass(frozen=True)
 class Report:
     """What one person says went wrong.
@@ -30,6 +48,7 @@ class Report:
             that the category's fault is absent.
         ticket: number or link of a ticket.
         round_id: the round in which it was noticed, when it came from a review card.
+        provenance: where it was come upon, when it came from a gate, a run, an alert and the like.
     """
 
     report_id: str
@@ -41,6 +60,7 @@ class Report:
     ticket: str | None = None
     source: Source = "flag_page"
     round_id: str | None = None
+    provenance: Provenance | None = None
 
 
 @dataclass(frozen=True)

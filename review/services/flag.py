@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ from review.domain import chain, identity
 from review.domain.blinding import shown_first
 from review.domain.card import Place, side_at
 from review.domain.chain import Link, Misfit, SaltedText
-from review.domain.failure import SOURCES, Event, Report, Source, Standing, Status, person, standing
+from review.domain.failure import PROVENANCE, SOURCES, Event, Report, Source, Standing, Status, person, standing
 from review.domain.types import Message, Output, Side
 from review.errors import BadInput, ChainBroken, Conflict, NotAllowed, NotFound
 from review.services import strip
@@ -89,7 +89,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Chapter:
-    """One row of an entry's story; `text` is {"expected", "comment", "ticket"} as far as given, None when erased."""
+    """One row of an entry's story.
+
+    Attributes:
+        text: {"expected", "comment", "ticket", "provenance": {"kind", "id"}} as far as given; None when erased.
+    """
 
     event: Event
     text: dict[str, Any] | None
@@ -101,7 +105,7 @@ class Story:
 
     Attributes:
         snapshot: {"messages", "tools", "reference", "output", "metadata", "expected", "comment", "ticket"} as it was
-            when first reported; None when it was erased.
+            when first reported, and "provenance" as in Chapter; None when it was erased.
     """
 
     entry: Entry
@@ -202,7 +206,10 @@ def report(workspace: Workspace, failure: Report, actor: str, now: datetime) -> 
     """
     _check(workspace, failure, actor)
     chain_id = store.chain_id(workspace.database)
-    words = strip.strip_words(workspace, _words(failure.expected, failure.comment, failure.ticket))
+    words: dict[str, Any] = strip.strip_words(workspace, _words(failure.expected, failure.comment, failure.ticket))
+    if failure.provenance is not None:
+        # In the erasable text, because the record's fields are what older digests cover.
+        words = {**words, "provenance": asdict(failure.provenance)}
     with workspace.database.transaction() as cursor:
         if (present := store.entry_of_report(cursor, failure.report_id)) is not None:
             entry_id, reporter = present
@@ -428,9 +435,13 @@ def entries(
     status: Status | None = None,
     category: str | None = None,
     source: Source | None = None,
+    only: Collection[str] | None = None,
     limit: int | None = None,
 ) -> list[Entry]:
-    """Entries, newest first, as far as they fit the filters; `text` is looked for in ids and all texts."""
+    """Entries, newest first, as far as they fit the filters; `text` is looked for in ids and all texts.
+
+    `only` names the entries that may be among them.
+    """
     cursor = workspace.database.cursor()
     rows = _with_standing(store.entry_rows(cursor), store.event_rows(cursor))
     if wanted := _whole(text).strip():
@@ -447,6 +458,7 @@ def entries(
         if (status is None or stands.status == status)
         and (category is None or stands.category == category)
         and (source is None or row.source == source)
+        and (only is None or row.entry_id in only)
     ]
     return _entries(workspace, chosen[:limit])
 
@@ -537,7 +549,7 @@ def _export_row(found: Entry, events: Sequence[Event], texts: dict[int, dict[str
         "reported_at": found.reported_at.isoformat(),
         "reports": found.standing.reports,
         **{key: snapshot.get(key) for key in ("messages", "tools", "reference", "output", "metadata")},
-        **{key: snapshot.get(key) for key in ("expected", "comment", "ticket")},
+        **{key: snapshot.get(key) for key in ("expected", "comment", "ticket", "provenance")},
         "events": [_event_row(event, texts.get(event.seq)) for event in events],
         "seq": found.seq,
         "digest": found.digest,
@@ -560,7 +572,13 @@ def _event_row(event: Event, text: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _check(workspace: Workspace, failure: Report, actor: str) -> None:
-    for name, value in (("report_id", failure.report_id), ("pair_id", failure.pair_id), ("reporter", actor)):
+    named = [("report_id", failure.report_id), ("pair_id", failure.pair_id), ("reporter", actor)]
+    if failure.provenance is not None:
+        named.append(("provenance", failure.provenance.id))
+        if failure.provenance.kind not in PROVENANCE:
+            kind = str(failure.provenance.kind)[:40]
+            raise BadInput(f"A report's provenance is one of {', '.join(PROVENANCE)}, not {kind!r}.")
+    for name, value in named:
         if not 1 <= len(value) <= 200 or not value.isprintable():
             raise BadInput(f"A report's {name} has 1 to 200 printable characters, not {value[:40]!r}.")
     if failure.failed not in ("old", "new"):

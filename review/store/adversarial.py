@@ -256,6 +256,30 @@ def entry_of_failure(cursor: duckdb.DuckDBPyConnection, pair_id: str, failed: Si
     return str(rows[0][0]) if rows else None
 
 
+def entries_of_pair(cursor: duckdb.DuckDBPyConnection, pair_id: str) -> list[tuple[str, Side, str]]:
+    """Entry id, failing side and first category of each entry that a pair or trace has."""
+    rows = _rows(
+        cursor,
+        "SELECT entry_id, failed, category FROM adversarial_entry WHERE pair_id = $pair_id ORDER BY seq",
+        {"pair_id": pair_id},
+    )
+    return [(str(entry_id), failed, str(category)) for entry_id, failed, category in rows]
+
+
+def noted_categories(cursor: duckdb.DuckDBPyConnection, pair_id: str) -> list[tuple[Side, str]]:
+    """What people's labels say went wrong in a pair, the most frequent first: side and category."""
+    rows = _rows(
+        cursor,
+        """
+        SELECT side, category FROM (
+            SELECT 'old' AS side, unnest(categories_old) AS category FROM label WHERE pair_id = $pair_id
+            UNION ALL SELECT 'new', unnest(categories_new) FROM label WHERE pair_id = $pair_id
+        ) GROUP BY side, category ORDER BY count(*) DESC, side, category""",
+        {"pair_id": pair_id},
+    )
+    return [(side, str(category)) for side, category in rows]
+
+
 def entry_of_report(cursor: duckdb.DuckDBPyConnection, report_id: str) -> tuple[str, str] | None:
     """Entry id and reporter of a report that is stored already."""
     rows = _rows(
