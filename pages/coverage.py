@@ -1,4 +1,4 @@
-"""Coverage: what people ask for, and which of it rounds, the adversarial set and the eval suite touch."""
+"""Coverage: what people ask for, and which of it rounds, golden set, adversarial set and eval suite touch."""
 
 import streamlit as st
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 
 from review.cli.base import Context, main, progress, verb
 from review.cli.records import mapping, show_rejected
+from review.cli.replay import teller
 
 _SHOWN = 20
 
@@ -28,13 +30,16 @@ def import_(context: Context, files: tuple[str, ...], skip_invalid: bool, names:
 
     Importing accepts. A changed item is a further version; frozen sets keep the one that they have.
     """
+    from review.adapters.cache import Cache
+    from review.adapters.embedding import open_encoder
     from review.errors import RejectedRecords
+    from review.services.cluster import place_inputs
     from review.services.golden import import_file
 
     total = dict.fromkeys(("read", "new", "changed", "present"), 0)
     rejected: list[Any] = []
     failed = False
-    with context.desk() as desk:
+    with context.desk() as desk, closing(Cache(desk.settings.cache_file)) as cache:
         for file in map(Path, files):
             try:
                 with progress(f"items {file.name}") as tell:
@@ -50,6 +55,7 @@ def import_(context: Context, files: tuple[str, ...], skip_invalid: bool, names:
                 total[name] += getattr(done, name)
             rejected += done.rejected
             show_rejected(str(file), done.rejected)
+        place_inputs(desk, open_encoder(desk.settings.config.embedding), cache)
         standing = desk.ask("golden.versions").document
     document = {
         **total,
@@ -149,6 +155,75 @@ def diff(context: Context, one: str, other: str) -> None:
     lines += [f"+ {each}" for each in document["added"]] + [f"- {each}" for each in document["removed"]]
     lines += [f"~ {each['item_id']}: {', '.join(each['fields'])}" for each in document["changed"]]
     context.print(document, lines if len(lines) > 1 else [*lines, "They hold the same items."])
+
+
+@verb(golden)
+@click.option("--run", required=True, help="The run that the outcomes go into: its name, number or id.")
+@click.option("--version", help="A frozen set, by its name, number or hash.  [default: the newest]")
+@click.option("--limit", type=click.IntRange(1), help="Ask at most so many items now; recorded once all are scored.")
+@click.option("--no-record", is_flag=True, help="Keep answers and scores for people, and leave the run as it is.")
+@click.option("--with-gaps", is_flag=True, help="Record although some items got no answer; they stay undecided.")
+def score(context: Context, run: str, version: str | None, limit: int | None, no_record: bool, with_gaps: bool) -> None:
+    """Ask both stacks every item of a frozen set, and the judge every rubric item of each answer.
+
+    Nothing is asked or paid twice. People's scores (page Golden set) win over the judge's where they stand before a run
+    is recorded; a run never changes, so scores that come later count in the next one.
+    """
+    from review.services.golden_score import Options
+    from review.services.golden_score import score as service
+
+    def tell(step: str) -> Any:
+        click.echo({"old": "old answers", "new": "new answers", "judge": "the judge reads"}[step], err=True)
+        return teller()
+
+    with context.desk() as desk:
+        options = Options(limit=limit, record=not no_record, with_gaps=with_gaps)
+        done = service(desk, run, version, options, tell)
+    lost = sum(done.without_answer.values())
+    lines = [
+        f"{done.asked:,} of {done.items:,} items asked, {done.rubric:,} rubric items: {done.differ:,} differ, "
+        f"{done.undecided:,} undecided, {done.by_people:,} decided by people; {done.pairs:,} pairs to read; "
+        f"${done.spent_usd:.4f} now, ${done.cost_usd:.4f} in all"
+    ]
+    if done.stood:
+        lines.append(f"Run {done.run} has this set already. People's scores since then count in the next run.")
+    elif done.recorded:
+        lines.append(f"{done.recorded:,} outcomes recorded in run {done.run}")
+    elif no_record:
+        lines.append("Not recorded. People score on the page Golden set; then run it without --no-record.")
+    else:
+        lines.append("Not recorded yet: run it again, what was asked is not paid twice.")
+    context.print(done.to_json(), lines)
+    if lost:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in done.without_answer.items())
+        click.echo(f"note: {lost:,} items got no answer ({kinds}). --with-gaps records the rest.", err=True)
+    if done.stopped:
+        click.echo(f"error: {done.stopped}", err=True)
+    if done.stopped or (lost and not done.recorded):
+        sys.exit(1)
+
+
+@verb(golden)
+@click.option("--per-cluster", type=click.IntRange(1, 50), default=3, show_default=True, help="Drafts a cluster.")
+@click.option("--synthetic", is_flag=True, help="Of synthetic traces, where real traffic may not be used.")
+def draft(context: Context, per_cluster: int, synthetic: bool) -> None:
+    """Draft items for clusters that neither golden set nor eval suite touches. People accept them, or they never count.
+
+    The prompt is a stripped trace near the cluster's centre; the judge's provider drafts reference and rubric items.
+    """
+    from review.services.golden_drafts import draft as service
+
+    with context.desk() as desk:
+        done = service(desk, per_cluster, synthetic=synthetic, tell=teller())
+    lines = [
+        f"{done.clusters:,} clusters untested, {done.wanted:,} drafts to make: {done.new:,} new, "
+        f"{done.failed:,} without a usable answer; ${done.cost_usd:.4f}",
+        f"{done.waiting:,} drafts wait for a person on the page Golden set",
+    ]
+    context.print(done.__dict__, lines)
+    if done.stopped:
+        click.echo(f"error: {done.stopped}", err=True)
+        sys.exit(1)
 
 
 def _version(document: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from review.domain.intent import intent_text
+from review.services import golden
 from review.services.workspace import Workspace
 from review.stats.change import change
 from review.stats.estimate import Estimate, Result
@@ -27,7 +28,8 @@ class Cluster:
         x, y: place on the map, about -1 to 1.
         traces: real traffic in the window; `share` of all real traffic there, 0–1.
         before: traffic in the window before.
-        suite: prompts of the imported eval suite. adversarial: entries. rounds: different pairs of all rounds.
+        suite: prompts of the imported eval suite. golden: accepted items of the golden set. adversarial: entries.
+        rounds: different pairs of all rounds.
         new: made by a later run than the first, within a window of the last run.
         growth: change of the share from the window before, its interval widened for the number of clusters.
     """
@@ -41,6 +43,7 @@ class Cluster:
     share: float
     before: int
     suite: int
+    golden: int
     adversarial: int
     rounds: int
     new: bool
@@ -83,9 +86,15 @@ class Report:
     last_run: datetime | None
     clusters: tuple[Cluster, ...]
     suite: Set
+    golden: Set
     adversarial: Set
     rounds: Set
     dots: tuple[tuple[float, float], ...]
+
+    @property
+    def untested(self) -> tuple[Cluster, ...]:
+        """Clusters with traffic that neither the suite nor the golden set has anything of."""
+        return tuple(each for each in self.untouched if not each.golden)
 
     @property
     def untouched(self) -> tuple[Cluster, ...]:
@@ -117,6 +126,7 @@ def report(workspace: Workspace) -> Report:
     suite, adversarial, rounds = (
         counted(workspace.database) for counted in (store.in_suite, store.in_adversarial_set, store.in_rounds)
     )
+    in_golden = golden.in_clusters(workspace)
     # So that among many clusters hardly one seems to grow by chance (Bonferroni).
     level = 1 - (1 - _LEVEL) / max(len(rows), 1)
     clusters = tuple(
@@ -126,6 +136,7 @@ def report(workspace: Workspace) -> Report:
             share=row.traces / max(found.traces, 1),
             before=row.before,
             suite=suite.get(row.cluster_id, 0),
+            golden=in_golden.get(row.cluster_id, 0),
             adversarial=adversarial.get(row.cluster_id, 0),
             rounds=rounds.get(row.cluster_id, 0),
             new=_is_new(row, found, days),
@@ -145,6 +156,7 @@ def report(workspace: Workspace) -> Report:
         last_run=found.last_run,
         clusters=clusters,
         suite=_set(suite, known),
+        golden=_set(in_golden, known),
         adversarial=_set(adversarial, known),
         rounds=_set(rounds, known),
         dots=tuple(store.dots(workspace.database, found.window_from, _DOTS)) if found.window_from else (),

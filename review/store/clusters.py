@@ -161,9 +161,10 @@ def trace_messages(database: Database, ids: Sequence[str]) -> list[tuple[str, li
 
 
 def loose_inputs(database: Database, limit: int) -> list[tuple[str, str | None, list[Any] | None]]:
-    """Inputs without a cluster: (id, text, None) of a suite, (prompt_id, None, messages) of drawn or flagged pairs.
+    """Inputs without a cluster: (id, text, None) of a suite, (prompt_id, None, messages) of golden items and of pairs
+    that were drawn or flagged.
 
-    A pair whose input is a trace's takes the trace's cluster and is not among them.
+    What has the input of a trace takes the trace's cluster and is not among them.
     """
     rows = (
         database.cursor()
@@ -172,11 +173,17 @@ def loose_inputs(database: Database, limit: int) -> list[tuple[str, str | None, 
             SELECT suite_prompt_id, text, NULL FROM suite_prompt s
             WHERE NOT EXISTS (SELECT 1 FROM input_cluster WHERE input_id = s.suite_prompt_id)
             UNION ALL
+            SELECT prompt_id, NULL, any_value(messages) FROM golden_item g
+            WHERE NOT EXISTS (SELECT 1 FROM input_cluster WHERE input_id = g.prompt_id)
+                AND NOT EXISTS (SELECT 1 FROM trace WHERE trace.prompt_id = g.prompt_id)
+            GROUP BY prompt_id
+            UNION ALL
             SELECT prompt_id, NULL, any_value(messages) FROM pair p
             WHERE pair_id IN (SELECT pair_id FROM slot UNION SELECT pair_id FROM adversarial_entry)
                 AND NOT EXISTS (SELECT 1 FROM input_cluster WHERE input_id = p.prompt_id)
                 AND NOT EXISTS (SELECT 1 FROM trace WHERE trace.prompt_id = p.prompt_id)
                 AND NOT EXISTS (SELECT 1 FROM pair_origin o WHERE o.pair_id = p.pair_id)
+                AND NOT EXISTS (SELECT 1 FROM golden_item g WHERE g.prompt_id = p.prompt_id)
             GROUP BY prompt_id
             ORDER BY 1 LIMIT $limit""",
             {"limit": limit},

@@ -76,7 +76,7 @@ def data_version(database: Database) -> str:
                 (SELECT count(*) FROM cluster_retired), (SELECT count(*) FROM input_cluster),
                 (SELECT count(*) FROM suite_prompt), (SELECT count(*) FROM slot),
                 (SELECT count(*) FROM pair_origin), (SELECT count(*) FROM adversarial_entry),
-                (SELECT count(*) FROM adversarial_event)"""
+                (SELECT count(*) FROM adversarial_event), (SELECT max(number) FROM golden_event)"""
         )
         .fetchone()
     )

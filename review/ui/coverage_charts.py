@@ -14,7 +14,13 @@ from review.ui.text import line
 
 # Okabe-Ito: told apart with every kind of colour vision.
 TOUCHED, UNTOUCHED, PLAIN = "#0072b2", "#d55e00", "#2f8f8b"
-SETS = {"traffic": "#2f8f8b", "eval suite": "#0072b2", "adversarial set": "#d55e00", "rounds": "#cc79a7"}
+SETS = {
+    "traffic": "#2f8f8b",
+    "eval suite": "#0072b2",
+    "golden set": "#e69f00",
+    "adversarial set": "#d55e00",
+    "rounds": "#cc79a7",
+}
 _NAMED = 14
 _LONGEST = 44
 
@@ -94,13 +100,19 @@ def shares(report: Report, clusters: Sequence[Cluster]) -> alt.LayerChart | None
         for each in clusters
         for of, of_all, count in (
             ("eval suite", report.suite.items, each.suite),
+            ("golden set", report.golden.items, each.golden),
             ("adversarial set", report.adversarial.items, each.adversarial),
             ("rounds", report.rounds.items, each.rounds),
         )
         if of_all
     )
-    items = {"traffic": 1, "eval suite": report.suite.items, "adversarial set": report.adversarial.items}
-    items["rounds"] = report.rounds.items
+    items = {
+        "traffic": 1,
+        "eval suite": report.suite.items,
+        "golden set": report.golden.items,
+        "adversarial set": report.adversarial.items,
+        "rounds": report.rounds.items,
+    }
     present = [of for of in SETS if items[of]]
     scale = alt.Scale(domain=present, range=[SETS[each] for each in present])
     color = alt.Color("of:N", scale=scale, legend=alt.Legend(title=None, orient="top"))

@@ -73,7 +73,8 @@ def one_cluster(workspace: Workspace, each: Cluster) -> None:
     st.text("Terms: " + (", ".join(each.terms) or "none that set it apart"))
     st.text(
         f"{each.traces:,} traces in the window ({each.share:.1%} of traffic), {each.before:,} in the one before · "
-        f"eval suite {each.suite:,} · adversarial set {each.adversarial:,} · in rounds {each.rounds:,}"
+        f"eval suite {each.suite:,} · golden set {each.golden:,} · adversarial set {each.adversarial:,} · "
+        f"in rounds {each.rounds:,}"
     )
     shell.link("rounds.py", "Draw from here", query={"cluster": each.cluster_id}, icon=":material/casino:")
     box = f"coverage_page_{each.cluster_id}"
