@@ -14,8 +14,6 @@ from review.services.workspace import Workspace
 from review.store import run_pairs as store
 from review.store.run_pairs import Scope
 
-PAGE = 1000
-
 
 def look(workspace: Workspace, call: Call) -> Answer:
     """Which pairs a part is to be made of.
@@ -117,8 +115,14 @@ def _unsaid(said: Mapping[str, Any]) -> list[str]:
     return [f"The run does not say which configuration its {' and '.join(sides)} is; the sample's is taken for it."]
 
 
+def places(workspace: Workspace, call: Call) -> Answer:
+    """Where the pairs of a part stand, as a table for `pairs`, some rows at a time. Arguments: those of Scope."""
+    scope = Scope(*(call.arguments.get(name) for name in ("sample", "old", "new", "source")))
+    return Answer({}, store.places(workspace.database.cursor(), scope))
+
+
 def pairs(workspace: Workspace, call: Call) -> Answer:
-    """The next pairs of a part and what says who is right, as a table. Arguments: those of Scope, judge, after."""
-    said = call.arguments
-    scope = Scope(*(said.get(name) for name in ("sample", "old", "new", "source")))
-    return Answer({}, store.material(workspace.database.cursor(), scope, said.get("judge"), int(said["after"]), PAGE))
+    """The pairs at these places and what says who is right, as a table. Argument: judge."""
+    if call.table is None:
+        raise BadInput("The places of pairs come as a table.")
+    return Answer({}, store.material(workspace.database.cursor(), call.table, call.arguments.get("judge")))

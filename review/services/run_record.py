@@ -40,6 +40,7 @@ from review.stats.consensus import NEW, OLD, TIE, UNRESOLVED, combine_votes, fin
 from review.store.runs import OUTCOMES
 
 pa: Any = pyarrow  # it carries no types
+PAGE = 1000
 METRIC = "judged"
 # Without any usage to measure it by; English prose has about four characters a token, and JSON a little fewer.
 CHARACTERS = 4.0
@@ -186,14 +187,10 @@ def _judge(settings: Settings, judges: Sequence[Sequence[Any]]) -> str | None:
 
 def _pages(desk: Desk, scope: Mapping[str, Any], judge: str | None) -> Iterator[list[dict[str, Any]]]:
     """All pairs of the scope, some at a time."""
-    after = -1
-    while True:
-        table = desk.ask("runs.pairs", {**scope, "judge": judge, "after": after}).table
-        rows: list[dict[str, Any]] = [] if table is None else table.to_pylist()
-        if not rows:
-            return
-        yield rows
-        after = rows[-1]["row"]
+    listed: Any = desk.ask("runs.places", scope).table
+    for start in range(0, listed.num_rows, PAGE):
+        table = desk.ask("runs.pairs", {"judge": judge}, listed.slice(start, PAGE)).table
+        yield [] if table is None else table.to_pylist()
 
 
 def _notes(look: Mapping[str, Any], gathered: _Gathered, examples: int) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +72,10 @@ def replayed(cursor: Cursor, sample: str | None) -> list[Replayed]:
 def sources(cursor: Cursor) -> list[str]:
     """Where imported pairs came from, samples left out."""
     rows = cursor.execute(
-        "SELECT DISTINCT source FROM pair ANTI JOIN pair_origin USING (pair_id) ORDER BY source"
+        """
+        SELECT DISTINCT source FROM pair
+        ANTI JOIN (SELECT pair_id FROM pair_origin SEMI JOIN sample USING (sample_id)) USING (pair_id) ORDER BY source
+        """
     ).fetchall()
     return [row[0] for row in rows]
 
@@ -108,29 +110,34 @@ def judges(cursor: Cursor, scope: Scope) -> list[tuple[str, int]]:
     ).fetchall()
 
 
-def material(cursor: Cursor, scope: Scope, judge: str | None, after: int, limit: int) -> Any:
-    """The next pairs by row number, with everything that says what became of them, as a pyarrow.Table.
+def places(cursor: Cursor, scope: Scope) -> Any:
+    """Where the pairs of a scope stand, in order: a pyarrow.Table of row, trace_id and weight."""
+    untyped: Any = cursor
+    found: Any = untyped.sql(
+        f"""
+        WITH {_SCOPE}
+        SELECT p.rowid AS row, s.trace_id, s.weight FROM scope s JOIN pair p USING (pair_id) ORDER BY p.rowid
+        """,  # noqa: S608 (a constant of this module)
+        params=scope.arguments,
+    )
+    return found.to_arrow_table()
+
+
+def material(cursor: Cursor, listed: Any, judge: str | None) -> Any:
+    """The pairs at some places, with everything that says what became of them, as a pyarrow.Table.
 
     Columns: row, pair_id, prompt_id, task, identical, reference, old and new (Output as JSON), characters (of the
     input as JSON), turns (messages of the input), called (messages of the input that call tools), trace_id, weight,
     conversation, logged (the log's tool calls as JSON), moment (microseconds), settled (by the newest structured
     outcome), labels and votes (lists of structs of codes, -1 where nothing was said).
     """
-    places = cursor.execute(
-        f"""
-        WITH {_SCOPE}
-        SELECT p.rowid, s.trace_id, s.weight FROM scope s JOIN pair p USING (pair_id)
-        WHERE p.rowid > $after ORDER BY p.rowid LIMIT $limit
-        """,  # noqa: S608 (a constant of this module)
-        {**scope.arguments, "after": after, "limit": limit},
-    ).fetchall()
     untyped: Any = cursor
     found: Any = untyped.sql(
         _MATERIAL,
         params={
-            "rows": _column(places, 0),
-            "traces": _column(places, 1),
-            "weights": _column(places, 2),
+            "rows": listed["row"].to_pylist(),
+            "traces": listed["trace_id"].to_pylist(),
+            "weights": listed["weight"].to_pylist(),
             "errors": list(ERROR_DIRECTIONS),
             "judge": judge,
             "orders": list(ORDERS),
@@ -138,10 +145,6 @@ def material(cursor: Cursor, scope: Scope, judge: str | None, after: int, limit:
         },
     )
     return found.to_arrow_table()
-
-
-def _column(rows: Sequence[Sequence[Any]], at: int) -> list[Any]:
-    return [row[at] for row in rows]
 
 
 # The rules for labels are those of store.agreement.label_rows and services.facts: first showings that no later row

@@ -278,7 +278,7 @@ def test_imported_pairs_of_a_source_are_told_apart_by_prompt_and_order(desk: Loc
 
 
 def test_pages_of_pairs_are_joined_without_loss(desk: LocalDesk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("review.services.run_pairs.PAGE", 3)
+    monkeypatch.setattr("review.services.run_record.PAGE", 3)
     add_pairs(desk, [Asked(f"a{at}", f"b{at}") for at in range(8)])
     run = begin(desk)
     told: list[tuple[int, int]] = []
