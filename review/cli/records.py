@@ -12,6 +12,7 @@ import click
 from review.cli.base import Context, main, progress, verb
 from review.cli.bench import benchmark_options, import_benchmarks
 from review.cli.cluster import import_suite
+from review.cli.shadow import live_options
 from review.cli.traces import TRACE_FORMATS, import_traces
 
 _KINDS = ("pairs", "verdicts", "labels")
@@ -24,6 +25,7 @@ _SHOWN_REJECTS = 20
 @click.option("--skip-invalid", is_flag=True, help="Write the good lines of a file that has bad ones.")
 @click.option("--map", "names", multiple=True, metavar="OURS=THEIRS", help="Rename a field of a foreign file.")
 @click.option("--format", "form", type=click.Choice(TRACE_FORMATS), help="Traces: what logged them; found by itself.")
+@live_options
 @benchmark_options
 def import_(
     context: Context,
@@ -32,6 +34,8 @@ def import_(
     skip_invalid: bool,
     names: tuple[str, ...],
     form: str | None,
+    source: str | None,
+    served: Any,
     **benchmark: Any,
 ) -> None:
     """Import pairs, verdicts, labels or traces from JSONL, CSV or Parquet files; an eval suite's prompts as text too.
@@ -46,10 +50,10 @@ def import_(
     if any(benchmark.values()):
         raise click.UsageError("--run, --tasks, --map-task and --common are for lm-eval.")
     if kind == "traces":
-        import_traces(context, files, form or "auto", skip_invalid, mapping(names))
+        import_traces(context, files, form or "auto", skip_invalid, mapping(names), source, served)
         return
-    if form is not None:
-        raise click.UsageError("--format is for traces.")
+    if form is not None or source is not None or served is not None:
+        raise click.UsageError("--format, --source and --served are for traces.")
     if kind == "suite":
         import_suite(context, files)
         return

@@ -21,20 +21,34 @@ _SHOWN = 20
 
 
 def import_traces(
-    context: Context, places: Sequence[str], form: str, skip_invalid: bool, names: Mapping[str, str]
+    context: Context,
+    places: Sequence[str],
+    form: str,
+    skip_invalid: bool,
+    names: Mapping[str, str],
+    source: str | None = None,
+    served: Any = None,
 ) -> None:
     """Import files, folders and lakes one file after the other, and say what became of them."""
+    from review.domain import live
     from review.errors import RejectedRecords
-    from review.services import trace_import
+    from review.services import shadow, trace_import
 
-    options = trace_import.Options(form, skip_invalid, names)
+    try:
+        came = None if source is None and served is None else live.parse(source or "production", served)
+    except ValueError as error:
+        raise click.UsageError(f"--source: {error}; got {_clean(str(source))!r}.") from error
+    options = trace_import.Options(form, skip_invalid, names, came)
     reports: list[dict[str, Any]] = []
     failed = False
     with context.desk() as desk:
         for place in trace_import.places(places):
             watch = Ticker(place.source)
             try:
-                done = trace_import.import_file(desk, place, options, watch)
+                if came is not None and came.kind == "metrics":
+                    done = shadow.import_metrics(desk, place, came, skip_invalid, watch)
+                else:
+                    done = trace_import.import_file(desk, place, options, watch)
                 if skip_invalid:
                     _show(place.shown, done.rejected, done.bad)
             except RejectedRecords as error:

@@ -8,6 +8,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from review.domain.live import Measures, Metrics
 from review.domain.types import Output
 
 _SHOWN_NAMES = 12
@@ -41,18 +42,20 @@ def explain(errors: Sequence[ErrorDetails], document: Mapping[str, Any], model: 
     field = clean(".".join(str(part) for part in place))
     parent = _at(document, place[:-1])
     kind, limits = error["type"], error.get("ctx", {})
+    answers = model is not Metrics  # old and new are answers in every other record that has them
     if kind == "missing":
         return field, _missing(field, parent)
     if kind == "extra_forbidden":
         if (
-            place[0] in ("old", "new")
+            answers
+            and place[0] in ("old", "new")
             and isinstance(parent, dict)
             and not {"content", "tool_calls"} & set(cast(Any, parent))
         ):
             return f"{place[0]}.content", _missing(f"{place[0]}.content", cast(Any, parent), field)
-        known = ", ".join(model.model_fields if len(place) == 1 else Output.model_fields)
+        known = ", ".join(model.model_fields if len(place) == 1 else (Output if answers else Measures).model_fields)
         return field, f"is not a field of ours. Put it under metadata, or rename it (fields: {known})."
-    if kind == "value_error" and place in (("old",), ("new",)):
+    if kind == "value_error" and answers and place in (("old",), ("new",)):
         return f"{field}.content", _missing(f"{field}.content", _at(document, place))
     if kind == "literal_error":
         return field, f"is {clean(repr(error['input']))}; accepted: {limits.get('expected', '')}."

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 pa: Any = _pa  # it carries no types
 # Columns of JSON, and of plain text, that hold what people wrote. All others pass unread.
-JSON_COLUMNS = ("messages", "tools", "parameters", "response", "old", "new", "metadata")
+JSON_COLUMNS = ("messages", "tools", "parameters", "response", "shadow", "old", "new", "metadata")
 TEXT_COLUMNS = ("reference", "comment", "expected", "rationale", "raw")
 # Rows that a process strips at a time.
 _PIECE = 200

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -25,6 +25,7 @@ from review.adapters.files import Document, Row, line_of
 from review.adapters.trace_formats import FORMATS, Format, Found, Passed, Refused, recognise
 from review.domain import identity
 from review.domain.complaint import clean, explain
+from review.domain.live import Live
 from review.domain.trace import Trace
 from review.domain.types import Output
 from review.errors import BadInput, Rejected, RejectedRecords
@@ -34,9 +35,11 @@ from review.services.engine import run_stage
 from review.services.ingest import is_deeper, renamed
 from review.store import lake
 from review.store import traces as store
+from review.store.live import LIVE
 
 pa: Any = pyarrow  # it carries no types
 _ROWS = 2000
+_PAIRS = 250
 _BYTES = 8 << 20
 _LOOKED_AT = 50
 _MOST_REJECTED = 1000
@@ -51,11 +54,13 @@ class Options:
         format: one of FORMATS, or "auto".
         skip_invalid: write the good records of a file that has bad ones.
         names: our field names, and the file's own for them; dotted. The file is then of our format.
+        live: the traffic is live and comes from there; without it only a record that says so itself is.
     """
 
     format: str = "auto"
     skip_invalid: bool = False
     names: Mapping[str, str] = field(default_factory=dict[str, str])
+    live: Live | None = None
 
 
 @dataclass
@@ -132,13 +137,13 @@ def import_file(desk: Desk, place: Place, options: Options, watch: Watch) -> Imp
     source = place.source
     form = _format(place, options)
     if not options.skip_invalid:
-        checked = _check(desk, form, _rows(place, options, watch, "checking"))
+        checked = _check(desk, form, _rows(place, options, watch, "checking"), options.live)
         if checked.bad:
             raise RejectedRecords(source, checked.rejected, checked.read)
         if checked.present + checked.passed.total() == checked.read:
             return checked
     rows = _rows(place, options, watch, "importing")
-    return _write(desk, form, source, rows, lambda tables: _stripped(desk, tables))
+    return _write(desk, form, source, rows, lambda tables: _stripped(desk, tables), options.live)
 
 
 def _format(place: Place, options: Options) -> Format:
@@ -190,6 +195,7 @@ class Record(NamedTuple):
     content_hash: str
     trace: Trace
     document: Document
+    live: Live | None
 
 
 class Batch(NamedTuple):
@@ -213,7 +219,7 @@ def _rows(place: Place, options: Options, watch: Watch, phase: str) -> Iterator[
         yield row
 
 
-def _batches(key: bytes, form: Format, rows: Iterable[Row]) -> Iterator[Batch]:
+def _batches(key: bytes, form: Format, rows: Iterable[Row], live: Live | None) -> Iterator[Batch]:
     """Records converted and checked, cut where a batch grows large."""
     batch, size = Batch(0, [], [], Counter(), Counter()), 0
     for row in rows:
@@ -224,7 +230,7 @@ def _batches(key: bytes, form: Format, rows: Iterable[Row]) -> Iterator[Batch]:
             elif isinstance(result, Refused):
                 batch.rejected.append(Rejected(row.line, result.field, result.reason))
             else:
-                size += _take(key, row.line, result, batch)
+                size += _take(key, row.line, result, batch, live)
             if len(batch.good) >= _ROWS or size >= _BYTES or len(batch.rejected) >= _MOST_REJECTED:
                 yield batch
                 batch, size = Batch(0, [], [], Counter(), Counter()), 0
@@ -241,7 +247,7 @@ def _results(row: Row, form: Format) -> Iterator[Found | Passed | Refused]:
         yield from form.convert(row.document)
 
 
-def _take(key: bytes, line: int, found: Found, batch: Batch) -> int:
+def _take(key: bytes, line: int, found: Found, batch: Batch, live: Live | None) -> int:
     """Check a trace and put it into the batch, or why it cannot be; returns how large it is."""
     try:
         trace = Trace.model_validate(found.document)
@@ -253,15 +259,21 @@ def _take(key: bytes, line: int, found: Found, batch: Batch) -> int:
     except ValueError:  # json refuses an infinite number inside usage or metadata
         batch.rejected.append(Rejected(line, "", "has a number that is infinite."))
         return 0
+    if trace.served is not None or trace.shadow is not None:
+        live = replace(live or Live(), served=trace.served or (live.served if live else None))
+    if trace.shadow is not None and live is not None and live.served is None:
+        batch.rejected.append(Rejected(line, "served", _UNSERVED))
+        return 0
     hashed = identity.trace_hash(key, content)
     batch.unknown.update(found.unknown)
-    batch.good.append(Record(line, trace.trace_id or f"trace-{hashed}", hashed, trace, found.document))
+    batch.good.append(Record(line, trace.trace_id or f"trace-{hashed}", hashed, trace, found.document, live))
     return len(content)
 
 
 def _values(key: bytes, source: str, record: Record) -> dict[str, Any]:
-    """A trace's row (store.traces.SCHEMA); nothing is stripped yet but the ids of people and tickets are hidden."""
+    """A trace's row (store.traces.SCHEMA and LIVE); nothing is stripped yet but the ids of people are hidden."""
     trace, document = record.trace, record.document
+    live = record.live if trace.response is not None else None
     return {
         "trace_id": record.trace_id,
         "content_hash": record.content_hash,
@@ -279,6 +291,9 @@ def _values(key: bytes, source: str, record: Record) -> dict[str, Any]:
         "happened_at": trace.happened_at,
         "synthetic": trace.synthetic,
         "redactions": None,
+        "live": live.source if live else None,
+        "served": live.served if live else None,
+        "shadow": _answer(trace.shadow, document.get("shadow", {})),
         "line": record.line,
     }
 
@@ -321,13 +336,17 @@ class _Ids:
         return {int(line) for line in seen["line"][order][contents != firsts]}
 
 
+_UNSERVED = (
+    'is missing beside "shadow". Say whose answer "response" is: "served": "old" or "new"; or pass --served, or '
+    "--source shadow where old serves."
+)
 _CLASHES = "stands already with other content, and facts are not overwritten. Give it another id."
 
 
-def _check(desk: Desk, form: Format, rows: Iterator[Row]) -> Imported:
+def _check(desk: Desk, form: Format, rows: Iterator[Row], live: Live | None) -> Imported:
     """Read everything, write nothing."""
     total, ids, clashing = Imported(form.name), _Ids(), set[int]()
-    for batch in _batches(desk.key, form, rows):
+    for batch in _batches(desk.key, form, rows, live):
         _count(total, batch)
         if batch.good:
             ids.add(batch.good)
@@ -343,19 +362,32 @@ def _check(desk: Desk, form: Format, rows: Iterator[Row]) -> Imported:
 
 
 def _write(
-    desk: Desk, form: Format, source: str, rows: Iterator[Row], strip_them: Callable[[Iterator[Any]], Iterator[Any]]
+    desk: Desk,
+    form: Format,
+    source: str,
+    rows: Iterator[Row],
+    strip_them: Callable[[Iterator[Any]], Iterator[Any]],
+    live: Live | None = None,
 ) -> Imported:
     """Read, strip and hand in what does not stand yet."""
     total = Imported(form.name)
-    for table in strip_them(_missing(desk, total, source, _batches(desk.key, form, rows))):
+    for table in _shorter(strip_them(_missing(desk, total, source, _batches(desk.key, form, rows, live)))):
         lines: list[int] = table["line"].to_pylist()
-        answer = desk.ask("traces.put", table=table.select(store.SCHEMA.names)).document
+        answer = desk.ask("traces.put", table=table.select([*store.SCHEMA.names, *LIVE.names])).document
         total.new += answer["new"]
         total.present += answer["present"]
         for place in cast(list[int], answer["clashing"]):
             total.reject(Rejected(lines[place], "trace_id", _CLASHES))
     total.rejected.sort(key=lambda each: each.line)
     return total
+
+
+def _shorter(tables: Iterable[Any]) -> Iterator[Any]:
+    """Batches with second answers cut shorter: each of them becomes a pair while everybody else waits."""
+    for table in tables:
+        size = _PAIRS if table["shadow"].null_count < len(table) else len(table)
+        for start in range(0, len(table), max(1, size)):
+            yield table.slice(start, size)
 
 
 def _missing(desk: Desk, total: Imported, source: str, batches: Iterable[Batch]) -> Iterator[Any]:
@@ -404,4 +436,4 @@ def _identities(records: Sequence[Record]) -> Any:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Any:
-    return pa.Table.from_pylist(rows, schema=store.SCHEMA.append(pa.field("line", pa.int32())))
+    return pa.Table.from_pylist(rows, schema=pa.schema([*store.SCHEMA, *LIVE, ("line", pa.int32())]))

@@ -12,8 +12,10 @@ from review.domain import identity
 from review.domain.types import moment
 from review.errors import BadInput
 from review.services.desk import Answer, Call, Desk
+from review.services.pairing import note_live
 from review.services.workspace import Workspace
 from review.store import traces as store
+from review.store.live import LIVE
 
 pa: Any = pyarrow  # it carries no types
 MOST_ROWS = 5000
@@ -21,7 +23,9 @@ _FOUND = 200
 
 
 def put(workspace: Workspace, call: Call) -> Answer:
-    """Operation traces.put: rows of store.traces.SCHEMA, all in one transaction.
+    """Operation traces.put: rows of store.traces.SCHEMA and perhaps store.live.LIVE, all in one transaction.
+
+    Live traffic that both stacks answered becomes a pair at once.
 
     Returns:
         {new, present, clashing}: `present` stood already with the same content. `clashing` are the places (from 0) of
@@ -31,6 +35,8 @@ def put(workspace: Workspace, call: Call) -> Answer:
     with workspace.database.transaction() as cursor:
         fresh, present, clashing = _sorted_out(store.hashes(cursor, table.select(["trace_id"])), table)
         new = store.add(cursor, table.take(pa.array(fresh, pa.int64())), call.now) if fresh else 0
+        if fresh and call.table is not None and set(LIVE.names) <= set(call.table.column_names):
+            note_live(cursor, workspace.key, call.table.take(pa.array(fresh, pa.int64())), call.now)
     return Answer({"new": new, "present": present, "clashing": clashing})
 
 

@@ -87,6 +87,7 @@ def test_planted_secrets_are_in_no_byte(tmp_path: Path, environment: dict[str, s
         "metadata": metadata,
     }
     trace = {"messages": messages, "response": {"content": SAID}, "metadata": {"text": SAID}}
+    trace |= {"shadow": {"content": f"Dear you: {SAID}"}, "served": "old"}
     trace |= {"ticket": SECRETS["ticket"], "customer": SECRETS["customer"]}
     call = {"function": {"name": "f", "arguments": json.dumps({"text": SAID, "email": SECRETS["mail"]})}}
     with_call = {**pair, "pair_id": "p1", "new": {"tool_calls": [call]}}

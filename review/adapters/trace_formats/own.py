@@ -24,7 +24,7 @@ from review.adapters.trace_formats.common import (
 
 NAME = "own"
 FIELDS = (
-    *("trace_id", "task", "messages", "tools", "parameters", "response", "reference"),
+    *("trace_id", "task", "messages", "tools", "parameters", "response", "shadow", "served", "reference"),
     *("customer", "conversation", "ticket", "metadata", "happened_at", "synthetic"),
 )
 
@@ -42,8 +42,9 @@ def convert(document: Document) -> Iterator[Result]:
     for name in ("trace_id", "customer", "conversation", "ticket"):
         if isinstance(trace.get(name), int) and (value := text(trace[name])):
             trace[name] = value
-    if isinstance(trace.get("response"), str):
-        trace["response"] = {"content": trace["response"]}
+    for name in ("response", "shadow"):
+        if isinstance(trace.get(name), str):
+            trace[name] = {"content": trace[name]}
     messages = trace.get("messages")
     if "response" not in trace and isinstance(messages, list):
         trace["messages"], answer = split(cast(list[object], messages))
