@@ -186,13 +186,15 @@ def _traffic(cursor: duckdb.DuckDBPyConnection, size: int) -> tuple[Floats, Bool
     found = cursor.execute(
         """
         WITH origin AS (
-            SELECT p.rowid AS pair, o.trace_id, t.synthetic, t.customer,
+            SELECT p.rowid AS pair, o.trace_id, o.sample_id, t.synthetic, t.customer,
                    coalesce(a.cluster_id, 'unclustered') AS stratum, coalesce(t.happened_at, t.imported_at) AS moment
             FROM pair_origin o JOIN pair p USING (pair_id) JOIN trace t USING (trace_id)
                  LEFT JOIN assignment a USING (trace_id)
         ), drawn AS (
             SELECT s.sample_id, s.trace_id, s.stratum, s.pi, o.trace_id IS NOT NULL AS paired
-            FROM sampled s LEFT JOIN (SELECT DISTINCT trace_id FROM pair_origin) o USING (trace_id)
+            FROM sampled s LEFT JOIN (
+                SELECT DISTINCT trace_id FROM pair_origin SEMI JOIN sample USING (sample_id)
+            ) o USING (trace_id)
             WHERE s.purpose = 'replay'
         ), answered AS (
             SELECT sample_id, stratum, avg(paired::INT) AS rho FROM drawn GROUP BY ALL
@@ -203,6 +205,8 @@ def _traffic(cursor: duckdb.DuckDBPyConnection, size: int) -> tuple[Floats, Bool
                  LEFT JOIN drawn d ON d.sample_id = s.sample_id AND d.trace_id = o.trace_id
                  JOIN answered r ON r.sample_id = s.sample_id AND r.stratum = coalesce(d.stratum, o.stratum)
             WHERE coalesce((s.spec ->> 'synthetic')::BOOLEAN, false) = o.synthetic
+              -- Live traffic was drawn by nobody: every exchange that came is there and stands for itself.
+              AND o.sample_id IN (SELECT sample_id FROM sample)
         ), likely AS (
             SELECT pair, 1 - product(1 - chance) AS chance FROM chance WHERE chance > 0 GROUP BY pair
         )
