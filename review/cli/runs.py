@@ -95,10 +95,10 @@ def compare(context: Context, run_a: str, run_b: str) -> None:
 @click.argument("run")
 @click.option("--sample", metavar="ID", help="The sample's pairs.  [default: the newest of the run's two stacks]")
 @click.option(
-    "--source", "sources", multiple=True, metavar="NAME", help="Pairs imported from here instead; repeatable."
+    "--source", "sources", multiple=True, metavar="NAME", help="Pairs that came from here instead; repeatable."
 )
 @click.option("--as", "name", metavar="NAME", help="Call the part so: for a later recording of the same pairs.")
-@click.option("--shadow", is_flag=True, help="The pairs are live shadow traffic and not a replay.")
+@click.option("--shadow", is_flag=True, help="They are live shadow traffic; shadow:… is it anyway.")
 def record(
     context: Context, run: str, sample: str | None, sources: tuple[str, ...], name: str | None, shadow: bool
 ) -> None:

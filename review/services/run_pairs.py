@@ -29,7 +29,7 @@ def look(workspace: Workspace, call: Call) -> Answer:
     if said.get("source") is not None:
         scope, told = _imported(cursor, str(said["source"])), {}
         name = title = source = str(scope.source)
-        notes, adopted = ["Each imported pair stands for itself: nobody knows how it was drawn."], False
+        notes, adopted = ["Each of these pairs stands for itself: no sample says how likely it was drawn."], False
     else:
         chosen = _chosen(store.replayed(cursor, said.get("sample")), said)
         scope = Scope(chosen.sample_id, chosen.old_stack, chosen.new_stack)

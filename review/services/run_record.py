@@ -45,6 +45,8 @@ METRIC = "judged"
 # Without any usage to measure it by; English prose has about four characters a token, and JSON a little fewer.
 CHARACTERS = 4.0
 _FEW_USAGES = 20
+# How the sources of live traffic begin.
+LIVE = ("shadow:", "production:")
 _NONE, _CANNOT_TELL = ERROR_DIRECTIONS.index("none"), ERROR_DIRECTIONS.index("cannot_tell")
 
 Tell = Callable[[int, int], None]
@@ -99,7 +101,7 @@ def record(
         sample: A sample's id.
         sources: Names that imported pairs came in with.
         name: Of the part; by default the sample's id or the source. A later recording of the same pairs needs one.
-        shadow: The pairs were made by live shadow traffic and not by replaying a sample.
+        shadow: The pairs were made by live shadow traffic and not by a replay; sources of LIVE are so in any case.
         tell: Told how many pairs of how many are done.
 
     Raises:
@@ -143,7 +145,8 @@ def _recorded(
     if not gathered.rows:
         raise NotFound(f"{look['title']} has no pairs.")
     table, detail = gathered.table(), {**look["detail"], **gathered.told()}
-    evidence: Evidence = "shadow" if shadow else "replay"
+    live = shadow or look["source"].startswith(LIVE)
+    evidence: Evidence = "shadow" if live else "replay"
     part = name or look["name"]
     digest = runs.data_hash(table)
     standing = [each for each in run["parts"] if each["evidence"] == evidence and each["source"] == look["source"]]
@@ -248,9 +251,10 @@ class _Gathered:
         return len(self._chains())
 
     def _row(self, pair: dict[str, Any], label: Right | None, verdict: Right | None) -> _Row:
-        answers = {side: json.loads(pair[side]) for side in ("old", "new")}
+        answers, served = {side: json.loads(pair[side]) for side in ("old", "new")}, pair["served"]
         parsed = {side: _structured(answers[side]) for side in answers}
-        reference, log = steps.expected(pair["reference"]), steps.logged(pair["logged"])
+        # Where new serves live traffic, the log is its own answer and says nothing about it.
+        reference, log = steps.expected(pair["reference"]), steps.logged(None if served == "new" else pair["logged"])
         whole = reference is not None or log is not None
         old, new = (parsed[side] or (Output.model_validate(answers[side]) if whole else None) for side in parsed)
         truth = (
@@ -268,7 +272,8 @@ class _Gathered:
             place = int(pair["called"]) + 1
             step = Step(place, steps.makes(old, expected), steps.makes(new, expected), cuts[0], cuts[1])
             self.by_log += expected is log
-            self.circular += self.adopted and expected is log and old.tool_calls == expected.tool_calls
+            own = self.adopted or served == "old"
+            self.circular += own and expected is log and old.tool_calls == expected.tool_calls
         return _Row(pair, right, same, decided_by, _tokens(answers), step, cuts[0], cuts[1])
 
     def _decided(

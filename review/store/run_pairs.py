@@ -51,7 +51,7 @@ _SCOPE = """
             SELECT *, avg((pair_id IS NOT NULL)::INTEGER) OVER (PARTITION BY stratum) AS paired FROM drawn
         ) WHERE pair_id IS NOT NULL
         UNION ALL
-        SELECT pair_id, NULL, 1.0 FROM pair WHERE source = $source
+        SELECT p.pair_id, o.trace_id, 1.0 FROM pair p LEFT JOIN pair_origin o USING (pair_id) WHERE p.source = $source
     )
 """
 
@@ -128,7 +128,8 @@ def material(cursor: Cursor, listed: Any, judge: str | None) -> Any:
 
     Columns: row, pair_id, prompt_id, task, identical, reference, old and new (Output as JSON), characters (of the
     input as JSON), turns (messages of the input), called (messages of the input that call tools), trace_id, weight,
-    conversation, logged (the log's tool calls as JSON), moment (microseconds), settled (by the newest structured
+    conversation, logged (the log's tool calls as JSON), served (of live traffic, whose answer the log is), moment
+    (microseconds), settled (by the newest structured
     outcome), labels and votes (lists of structs of codes, -1 where nothing was said).
     """
     untyped: Any = cursor
@@ -184,11 +185,11 @@ _MATERIAL = """
                }) AS votes
         FROM verdict SEMI JOIN chosen USING (pair_id) WHERE judge = $judge GROUP BY pair_id
     ), traced AS (
-        SELECT t.trace_id, t.conversation, (t.response -> '$.tool_calls')::VARCHAR AS logged,
+        SELECT t.trace_id, t.conversation, (t.response -> '$.tool_calls')::VARCHAR AS logged, l.served,
                epoch_us(coalesce(t.happened_at, t.imported_at)) AS moment
-        FROM trace t SEMI JOIN place USING (trace_id)
+        FROM trace t SEMI JOIN place USING (trace_id) LEFT JOIN live_trace l USING (trace_id)
     )
-    SELECT c.*, p.trace_id, p.weight, t.conversation, t.logged, t.moment, o.settled, l.labels, j.votes
+    SELECT c.*, p.trace_id, p.weight, t.conversation, t.logged, t.served, t.moment, o.settled, l.labels, j.votes
     FROM chosen c JOIN place p USING (row) LEFT JOIN traced t USING (trace_id) LEFT JOIN outcome o USING (pair_id)
          LEFT JOIN people l USING (pair_id) LEFT JOIN judged j USING (pair_id)
     ORDER BY c.row

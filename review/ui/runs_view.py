@@ -33,11 +33,11 @@ LACKS: dict[Evidence, str] = {
     "adversarial": "the adversarial set",
 }
 HOW: dict[Evidence, str] = {
-    "benchmark": "review bench --help",
-    "golden": "review golden --help",
+    "benchmark": "review bench --run {run} --tasks mmlu_pro,ifeval",
+    "golden": "review golden score --run {run}",
     "replay": "review run record {run}",
-    "shadow": "review run record {run} --shadow --source NAME",
-    "adversarial": "review adversarial --help",
+    "shadow": "review shadow record {run}",
+    "adversarial": "review adversarial replay --run {run}",
 }
 FIELDS = ("name", "model", "revision", "quantization", "runtime", "config_hash")
 POINTS = "new minus old, points of right answers"

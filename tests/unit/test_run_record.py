@@ -285,3 +285,33 @@ def test_pages_of_pairs_are_joined_without_loss(desk: LocalDesk, monkeypatch: py
     run_record.record(desk, run, tell=lambda done, total: told.append((done, total)))
     assert told == [(3, 8), (6, 8), (8, 8)]
     assert np.array_equal(sorted(recorded(desk, run)), [f"t{at}" for at in range(8)])
+
+
+@pytest.mark.parametrize(("served", "by_log"), [("old", 1), ("new", 0)])
+def test_live_traffic_is_evidence_of_the_kind_shadow(desk: LocalDesk, tmp_path: Path, served: str, by_log: int) -> None:
+    record = {
+        "trace_id": "live-1",
+        "messages": [{"role": "user", "content": "Find it"}],
+        "response": {"content": None, "tool_calls": [call("find")]},
+        "shadow": {"content": None, "tool_calls": [call("other")]},
+        "conversation": "c",
+        "served": served,
+    }
+    file = tmp_path / "live.jsonl"
+    file.write_text(json.dumps(record))
+    desk.workspace.close()
+    db, cli = ["--db", str(tmp_path / "review.duckdb")], CliRunner()
+    sides = ["--old", "name=a", "--new", "name=b"]
+    for words in (
+        ["import", "traces", str(file), "--source", "shadow:web"],
+        ["run", "start", "r", "--step", "kernel", *sides],
+    ):
+        done = cli.invoke(main, [*words, *db])
+        assert done.exit_code == 0, done.output
+    done = cli.invoke(main, ["run", "record", "r", "--source", "shadow:web", "--json", *db])
+    assert done.exit_code == 0, done.output
+    (part,) = json.loads(done.stdout)["parts"]
+    assert (part["evidence"], part["examples"]) == ("shadow", 1)
+    # The log is the answer of whoever served: of old it says how far new follows; of new it says nothing.
+    steps = part["detail"]["steps"]
+    assert (steps["by_log"], steps["old_is_the_log"], part["chains"]) == (by_log, by_log, by_log)
