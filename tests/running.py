@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Asked:
     reference: str | None = None
     task: str = "support"
     prompt_id: str | None = None
-    more: dict[str, Any] = field(default_factory=dict[str, Any])
+    messages: Sequence[Mapping[str, Any]] | None = None
 
 
 def call(name: str, arguments: Mapping[str, Any] | str = "{}") -> dict[str, Any]:
@@ -75,7 +75,7 @@ def add_pairs(
 
 def _add(cursor: Any, trace: str, at: int, each: Asked, sample: str, stacks: tuple[str, str]) -> None:
     before = [{"role": "assistant", "tool_calls": [call("before")]}] * each.called
-    messages = json.dumps([{"role": "user", "content": each.prompt}, *before])
+    messages = json.dumps(each.messages or [{"role": "user", "content": each.prompt}, *before])
     log = json.dumps({"content": None, "tool_calls": list(each.log)} if each.log else {"content": "logged"})
     cursor.execute(
         """

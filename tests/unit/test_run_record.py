@@ -12,11 +12,12 @@ from click.testing import CliRunner
 
 from review.cli import main
 from review.errors import BadInput, Conflict, NotFound
-from review.services import run_record, runs
+from review.services import run_record, run_slices, runs
 from review.services.desk import LocalDesk
 from review.services.population import population
 from review.services.workspace import Workspace
-from tests.conftest import NOW
+from review.stats.estimate import Estimate
+from tests.conftest import NOW, shared
 from tests.running import Asked, add_pairs, begin, call, desk_of, label, pair_of, stacks_of, vote
 
 
@@ -179,6 +180,46 @@ def test_steps_of_a_conversation_make_one_chain(desk: LocalDesk) -> None:
     assert {name for name, row in found.items() if row["steps"] is not None} == {"t1", "t3"}
     assert made.chains == 2
     assert made.detail["steps"] == {"chains": 2, "steps": 3, "by_reference": 0, "by_log": 3, "old_is_the_log": 0}
+
+
+def test_real_conversations_with_tools_become_chains(desk: LocalDesk) -> None:
+    """Airline conversations: every logged call is asked again; new gets some wrong, each time at a known step."""
+    lines = shared("data/tau_airline/traces.jsonl").read_text("utf-8").splitlines()[:12]
+    rng = np.random.default_rng(11)
+    asked: list[Asked] = []
+    expected: dict[str, tuple[int, int, bool]] = {}
+    for conversation in map(json.loads, lines):
+        name, messages = conversation["trace_id"], conversation["messages"]
+        calls = [at for at, message in enumerate(messages) if message.get("tool_calls")]
+        wrong = rng.random(len(calls)) < 0.2
+        for step, at in enumerate(calls):
+            right = {"content": None, "tool_calls": messages[at]["tool_calls"], "finish_reason": "tool_calls"}
+            function = messages[at]["tool_calls"][0]["function"]
+            cut = {"function": {"name": function["name"], "arguments": function["arguments"][:-1]}}
+            broken = {"content": None, "tool_calls": [cut], "finish_reason": "length"}
+            asked.append(
+                Asked(
+                    right,
+                    broken if wrong[step] else right,
+                    conversation=name,
+                    log=messages[at]["tool_calls"],
+                    messages=messages[:at],
+                    prompt_id=name,
+                )
+            )
+        if calls:
+            first = int(np.argmax(wrong)) if wrong.any() else len(calls)
+            expected[name] = (len(calls), first, bool(wrong.any()))
+    add_pairs(desk, asked)
+    run = begin(desk)
+    (made,) = run_record.record(desk, run)
+    rows = [row for row in runs.outcomes(desk.workspace, run).to_pylist() if row["steps"] is not None]
+    assert {row["prompt_id"]: (row["steps"], row["new_steps"], row["new_cut"]) for row in rows} == expected
+    assert all(row["old_steps"] == row["steps"] for row in rows)
+    assert made.detail["steps"]["steps"] == len(asked) > 30
+    found = run_slices.tool_chains(desk.workspace, run)
+    assert isinstance(found.completed_new, Estimate)
+    assert found.completed_new.n == len(expected)
 
 
 def test_a_given_reference_outranks_the_log(desk: LocalDesk) -> None:
