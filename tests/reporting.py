@@ -99,6 +99,8 @@ def fits(shown: Shown, value: Any) -> bool:
     text, kind = shown.text, shown.kind
     if value is None:
         return text in ("–", "Not read")
+    if kind == "size":
+        return text == f"{len(value):,}"
     if kind in NUMBERS:
         times, decimals = NUMBERS[kind]
         if text == "<0.001":

@@ -126,7 +126,10 @@ def _assembled(asked: Asked, parts: dict[str, Document]) -> Document:
         "date": _date(about, standing),
         "verdict": _verdict(standing),
         **{name: parts[name] for name in SECTIONS if name not in ("verdict", "configuration")},
+        "gate": standing["gate"],
+        "contract": standing["contract"],
         "parity": standing["parity"],
+        "failures": standing["failures"],
         "flow": _flow(standing["parity"]),
         "method": [each._asdict() for each in METHODS],
         "reproduce": {
@@ -152,6 +155,7 @@ def _date(about: Document, standing: Document) -> str | None:
     """When the newest fact came in: a report has no clock, so that it is the same whenever it is made."""
     run: Document = about["run"] or {}
     times: list[str | None] = [about["newest"], (standing["look"] or {}).get("taken_at"), run.get("started_at")]
+    times += [(standing["gate"] or {}).get("gated_at"), *(each["signed_at"] for each in standing["contract"]["signed"])]
     times += [each["recorded_at"] for each in run.get("parts", [])]
     return max((_utc(each) for each in times if each), default=None)
 
@@ -164,18 +168,23 @@ def _utc(moment: str) -> str:
 
 def _verdict(standing: Document) -> Document:
     """The verdict on top: what it is, who read it off when, and what became of each part."""
-    parity, look = standing["parity"], standing["look"]
-    said = parity.get("verdict") if standing["basis"] != "estimate" else None
-    kind = said or ("estimate" if standing["labelled_now"] else "nothing")
+    parity, gated = standing["parity"], standing["gate"]
     verdicts = parity.get("part_verdicts", {})
+    said, parts = None, [{"id": each, "title": title, "verdict": verdicts.get(each)} for each, title in PARTS.items()]
+    if gated is not None:
+        said = gated["verdict"]
+        parts = [{"id": each["id"], "title": each["title"], "verdict": each["verdict"]} for each in gated["parts"]]
+    elif standing["basis"] == "look":
+        said = parity["verdict"]
+    kind = said or ("estimate" if standing["labelled_now"] else "nothing")
     return {
         "basis": standing["basis"],
         "verdict": said,
         "word": WORDS.get(kind, kind.capitalize()),
         "sentence": SENTENCES[kind],
-        "parts": [{"id": each, "title": title, "verdict": verdicts.get(each)} for each, title in PARTS.items()],
-        "alpha": parity["alpha"],
-        "look": look,
+        "parts": parts,
+        "alpha": parity["alpha"] if gated is None else gated["alpha"],
+        "look": standing["look"],
         "plan": standing["plan"],
         "newer": standing["newer"],
         "labelled_now": standing["labelled_now"],
@@ -212,6 +221,9 @@ def _open(document: Document) -> list[Document]:
     if verdict["basis"] == "estimate":
         settle = "Label, then take a look on the Parity page or with review parity."
         found.append({"part": "The verdict", "why": SENTENCES["estimate"], "settle": settle})
+    elif document["gate"] is not None:
+        found += [_undecided(each) for each in document["gate"]["parts"] if each["verdict"] == "inconclusive"]
+        return [*found, *_absent(document)]
     for row in parts["tolerance"]:
         if row.get("verdict") in ("inconclusive", None) and row["labels_needed"] is not None:
             found.append(_missing_labels(row))
@@ -232,6 +244,24 @@ def _open(document: Document) -> list[Document]:
 
 
 _MORE = "More labelled pairs: draw a further round."
+
+
+def _undecided(part: Document) -> Document:
+    """A part that the gate left undecided."""
+    item: Document = {"part": part["title"], "why": part["why"] or "It is undecided.", "settle": _WANTS[part["id"]]}
+    return item | ({} if part["missing"] is None else {"missing": part["missing"]})
+
+
+_LABELS = "Labelled pairs of the run's traffic: draw a further round from its pairs."
+_WANTS = {
+    **dict.fromkeys(("tolerance", "failure_modes", "direction", "tone", "calibration", "judge_agreement"), _LABELS),
+    "benchmark": "More examples of the benchmark: review bench or review import lm-eval.",
+    "golden": "More items of the golden set: review golden.",
+    "long_context": "More examples with long prompts.",
+    "tool_chains": "More examples that call tools.",
+    "weighted_score": "More examples of every kind of evidence.",
+    "adversarial": "More confirmed entries, and the set asked in this run: review adversarial replay.",
+}
 
 
 def _missing_labels(row: Document) -> Document:

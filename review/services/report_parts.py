@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-import numpy as np
-
+from review.domain.contract import Terms
+from review.domain.run import KINDS
 from review.errors import ReviewError
-from review.services import looks, runs
+from review.services import adversarial_runs, contracts, gate, looks, run_slices, runs
 from review.services.parity import parity
+from review.services.parity_report import FailureModes
 from review.services.workspace import Workspace
-from review.stats.intervals import clustered_mean, compact
-from review.stats.stratified import stratified_difference
 from review.store import report as store
 from review.store.runs import RunRow
 
@@ -28,6 +27,7 @@ _SIGNIFICANT = 9
 # What an estimate that nobody has looked at must not say.
 _VERDICTS = ("verdict", "part_verdicts", "direction", "p", "p_adjusted")
 _LEFT_OUT = "(left out)"
+_STRANGE = "a category outside of the configuration"
 
 
 @dataclass(frozen=True)
@@ -127,32 +127,87 @@ def _file_name(source: str) -> str:
 
 
 def verdict(subject: Subject) -> Document:
-    """The three parts as they were last read, else as estimates that are no verdict."""
-    workspace, run = subject.workspace, subject.run
-    sources = subject.scope.sources
-    report = parity(workspace, round_id=subject.round_id, sources=sources)
-    if run is not None:
-        basis, document, look, newer = "estimate", unread(report.to_json()), None, False
-        planned: Document | None = None
-    else:
-        plan = looks.plan(workspace, report)
-        planned = {"looks_taken": len(plan.looks), "looks_planned": plan.planned_looks}
-        planned |= {"labelled_pairs": plan.labelled, "planned_pairs": plan.planned}
-        planned |= {"under_other_contracts": plan.other_contracts, "refusal": plan.refusal}
-        last = plan.last
-        basis, document, look, newer = "estimate", unread(report.to_json()), None, False
-        if last is not None:
-            basis, document = "look", last.report
-            look = {**last.to_json(), "taken_by": subject.person(last.taken_by)}
-            newer = last.evidence != report.evidence
+    """The three parts as they were last read, else as estimates that are no verdict; of a run, its last gate."""
+    if subject.run is not None:
+        return _of_run(subject, subject.run)
+    report = parity(subject.workspace, round_id=subject.round_id)
+    plan = looks.plan(subject.workspace, report)
+    last = plan.last
     return {
-        "basis": basis,
-        "look": look,
-        "plan": planned,
-        "newer": newer,
+        "basis": "estimate" if last is None else "look",
+        "look": None if last is None else {**last.to_json(), "taken_by": subject.person(last.taken_by)},
+        "plan": {
+            "looks_taken": len(plan.looks),
+            "looks_planned": plan.planned_looks,
+            "labelled_pairs": plan.labelled,
+            "planned_pairs": plan.planned,
+            "under_other_contracts": plan.other_contracts,
+            "refusal": plan.refusal,
+        },
+        "newer": last is not None and last.evidence != report.evidence,
         "labelled_now": report.labelled,
-        "parity": _named(subject, document),
+        "gate": None,
+        "failures": failures(subject, report.failure_modes),
+        "contract": {"digest": report.contract.digest, "version": None, "signed": [], **report.contract.model_dump()},
+        "parity": _named(subject, unread(report.to_json()) if last is None else last.report),
     }
+
+
+def _of_run(subject: Subject, run: RunRow) -> Document:
+    """A run's gate, and its three parts in detail: estimates, because each verdict on them is the gate's."""
+    gated = gate.last(subject.workspace, run.run_id)
+    held = contracts.held(subject.workspace).to_json() if gated is None else gated["contract"]
+    terms = Terms.model_validate({key: held[key] for key in held if key in Terms.model_fields})
+    alpha = None if gated is None or not gated["alpha"] else gated["alpha"]
+    report = parity(subject.workspace, sources=subject.scope.sources, contract=terms, alpha=alpha)
+    signed = [{**each, "name": subject.person(each["name"]), "signed_by": None} for each in held["signed"]]
+    return {
+        "basis": "estimate" if gated is None else "gate",
+        "look": None,
+        "plan": None,
+        "newer": gated is not None and gate.standing(subject.workspace, run, terms).changed,
+        "labelled_now": report.labelled,
+        "gate": None if gated is None else _gate(subject, gated),
+        "failures": failures(subject, report.failure_modes),
+        "contract": {**held, "signed": signed},
+        "parity": _named(subject, unread(report.to_json())),
+    }
+
+
+_OF_GATE = (
+    "verdict",
+    "line",
+    "gated_at",
+    "alpha",
+    "look",
+    "looks",
+    "labelled_pairs",
+    "planned_pairs",
+    "notes",
+    "number",
+)
+_OF_PART = ("id", "title", "evidence", "verdict", "estimate", "bound", "bound_kind", "two_sided", "missing", "why")
+
+
+def _gate(subject: Subject, document: Document) -> Document:
+    """What the gate said: of its parts only what is known to hold no text of a trace."""
+    said = {key: document[key] for key in _OF_GATE}
+    return {
+        **said,
+        "evidence": document["evidence"],
+        "parts": [_gate_part(subject, each) for each in document["parts"]],
+    }
+
+
+def _gate_part(subject: Subject, part: Document) -> Document:
+    rows = [_gate_part(subject, each) for each in part["rows"]]
+    found: Document = {**{key: part[key] for key in _OF_PART}, "rows": rows}
+    if part["id"] == "failure_modes":
+        named = {each["id"]: category_name(subject, each["id"]) for each in rows}
+        found["rows"] = [{**each, "id": named[each["id"]], "title": named[each["id"]]} for each in rows]
+        if subject.redact and any(name == _STRANGE for name in named.values()):
+            found["why"] = None  # it may quote the category
+    return found
 
 
 def unread(document: Any) -> Any:
@@ -179,7 +234,7 @@ def _named(subject: Subject, document: Document) -> Document:
 def category_name(subject: Subject, category: str) -> str:
     """A failure category's name; one that the configuration does not know is somebody's text."""
     names = {each.id: each.name for each in subject.workspace.settings.config.failure_categories}
-    return names.get(category) or ("a category outside of the configuration" if subject.redact else category)
+    return names.get(category) or (_STRANGE if subject.redact else category)
 
 
 def agreement(subject: Subject) -> Document:
@@ -208,12 +263,11 @@ def calibration(subject: Subject) -> Document:
     return calibration_of(subject.workspace, subject.round_id).to_json()
 
 
-def failures(subject: Subject) -> Document:
-    """Categories that are seen on one side only, or that grew beyond chance, with examples that anybody finds again."""
+def failures(subject: Subject, modes: FailureModes) -> Document:
+    """Categories that are seen on one side only, with examples that anybody finds again."""
     cursor, scope = subject.workspace.database.cursor(), subject.scope
-    report = parity(subject.workspace, round_id=subject.round_id, sources=scope.sources)
     found: list[Document] = []
-    for each in report.failure_modes.categories:
+    for each in modes.categories:
         kind = "new" if each.new_only else "gone" if each.old and not each.new else "both"
         side = "old" if kind == "gone" else "new"
         pairs, ids = store.example_ids(cursor, scope, each.category, side, EXAMPLES)
@@ -230,7 +284,7 @@ def failures(subject: Subject) -> Document:
                 "examples": [_example(subject, scope, pair_id) for pair_id in ids],
             }
         )
-    return {"categories": found, "shown": EXAMPLES, "seen": len(report.failure_modes.categories)}
+    return {"categories": found, "shown": EXAMPLES, "seen": len(modes.categories)}
 
 
 def _example(subject: Subject, scope: store.Scope, pair_id: str) -> Document:
@@ -288,52 +342,39 @@ def _cut(text: str, limit: int) -> Document:
     return {"text": whole[:limit] + ("…" if len(whole) > limit else ""), "characters": len(text)}
 
 
+def slices(subject: Subject) -> Document:
+    """Prompts by length, and chains of tool calls, of the run."""
+    if subject.run is None:
+        return {"missing": "The report is about no evaluation run, of whose outcomes slices are made.", "settle": _RUN}
+    lengths = run_slices.long_context(subject.workspace, subject.run.run_id)
+    chains = run_slices.tool_chains(subject.workspace, subject.run.run_id)
+    found = {"long_context": lengths.to_json(), "tool_chains": chains.to_json()}
+    if any(each.n for each in lengths.buckets) or chains.chains:
+        return found
+    settle = "Put evidence with lengths of prompts or tool calls into it: review run record."
+    return {
+        "missing": "No outcome of the run tells the length of its prompt or calls tools.",
+        "settle": settle,
+        **found,
+    }
+
+
 def evidence(subject: Subject) -> Document:
-    """Benchmarks and golden set: each part of the run with its means and their difference."""
+    """Every part of the run: benchmarks, golden set, replay, shadow."""
     if subject.run is None:
         return {"parts": [], "missing": "The report is about no evaluation run, so it has neither.", "settle": _RUN}
-    found: list[Document] = []
-    for kind in ("benchmark", "golden"):
-        table = runs.outcomes(subject.workspace, subject.run.run_id, kind)
-        names = [table[name].to_pylist() for name in ("part", "metric")]
-        keys = list(zip(*names, strict=True))
-        for part, metric in sorted(set(keys)):
-            inside = np.array([key == (part, metric) for key in keys])
-            found.append({"evidence": kind, "part": part, "metric": metric, **_difference(table, inside)})
-    missing = None if found else "The run has neither benchmarks nor a golden set."
-    return {"parts": found, "missing": missing, "settle": None if found else _RUN}
-
-
-def slices(subject: Subject) -> Document:
-    """Long contexts and chains of tool calls of the run."""
-    if subject.run is None:
-        return {"missing": "The report is about no evaluation run, which slices are made of.", "settle": _RUN}
-    return {"missing": "The run has no slices.", "settle": _RUN}
-
-
-_RUN = "review run start NAME --step quantization, then put evidence into it and name it here with --run."
-
-
-def _difference(table: Any, inside: Any) -> Document:
-    """Means of both sides and their difference over a part's examples, repeats as one example."""
-
-    def numbers(name: str) -> Any:
-        return np.array([np.nan if each is None else each for each in table[name].to_pylist()], dtype=np.float64)
-
-    old, new = numbers("old"), numbers("new")
-    same = np.array(table["same"].to_pylist(), dtype=np.bool_)
-    known = ~np.isnan(old) & ~np.isnan(new)
-    used = inside & known & (np.array(table["repeat"].to_pylist()) == 0)
-    prompts = np.array(table["prompt_id"].to_pylist(), dtype=object)[used].astype(str)
-    clusters = compact(np.unique(prompts, return_inverse=True)[1].astype(np.int64))
-    steps = np.where(same, 0.0, new - old)[used]
+    parts = run_slices.by_part(subject.workspace, subject.run.run_id)
+    has = {each.evidence for each in parts}
+    lacks = [kind for kind in KINDS if kind not in has]
     return {
-        "n": int(used.sum()),
-        "unknown": int((inside & ~known).sum()),
-        "old": clustered_mean(old[used], clusters, 0.95).to_json(),
-        "new": clustered_mean(new[used], clusters, 0.95).to_json(),
-        "difference": stratified_difference(steps, clusters, level=0.95).to_json(),
+        "parts": [each.to_json() for each in parts if each.evidence != "adversarial"],
+        "lacks": lacks,
+        "missing": None if has & set(KINDS) else "The run has no evidence yet.",
+        "settle": None if has & set(KINDS) else "review run record, review import lm-eval, review golden.",
     }
+
+
+_RUN = "Begin a run, put evidence into it, and name it here: review run start NAME --step quantization."
 
 
 def adversarial(subject: Subject) -> Document:
@@ -354,11 +395,50 @@ def adversarial(subject: Subject) -> Document:
         "confirmed": summary.confirmed,
         "erased": summary.erased,
         "waiting": summary.waiting,
+        "standing": None if subject.run is None else _standing(subject, subject.run),
         "categories": [{"category": name, "entries": categories[name]} for name in sorted(categories)],
         "growth": [
             {"day": each.day, "entries": each.entries, "confirmed": each.confirmed, "erased": each.erased}
             for each in summary.growth
         ],
+    }
+
+
+def _standing(subject: Subject, run: RunRow) -> Document | None:
+    """How the set stood in the run; None where it was not asked."""
+    if not any(each.evidence == "adversarial" for each in runs.parts(subject.workspace, run.run_id)):
+        return None
+    found = adversarial_runs.standing(subject.workspace, run)
+    judge = found.judge
+    return {
+        "entries": [
+            {
+                "entry_id": each.entry_id,
+                "task": each.task,
+                "failed": each.failed,
+                "before": {True: "passed", False: "failed", None: "not known"}[each.before],
+                "lost": each.lost,
+                **{
+                    f"{side}_{what}": sum(repeat is value for repeat in repeats)
+                    for side, repeats in (("old", each.old), ("new", each.new))
+                    for what, value in (("passed", True), ("failed", False), ("undecided", None))
+                },
+            }
+            for each in sorted(found.entries, key=lambda each: each.entry_id)
+        ],
+        "missing": list(found.missing),
+        "lost": list(found.lost),
+        "previous": None if found.previous is None else found.previous.name,
+        "unconfirmed": found.unconfirmed,
+        "later": found.later,
+        "size": found.size,
+        "repeats": found.repeats,
+        "judge": {
+            "positives": judge.positives,
+            "negatives": judge.negatives,
+            "sensitivity": judge.sensitivity.to_json(),
+            "specificity": judge.specificity.to_json(),
+        },
     }
 
 
@@ -402,7 +482,6 @@ SECTIONS = {
     "agreement": agreement,
     "tone": tone,
     "calibration": calibration,
-    "failures": failures,
     "slices": slices,
     "evidence": evidence,
     "adversarial": adversarial,

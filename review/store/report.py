@@ -41,6 +41,7 @@ def version(cursor: duckdb.DuckDBPyConnection) -> str:
     """A text that changes whenever a fact that a report shows is added."""
     tables = ("pair", "verdict", "label", "slot", "structured_outcome", "anchor_vote", "look", "round", "round_end")
     tables += ("adversarial_entry", "adversarial_event", "adversarial_text", "run", "run_part")
+    tables += ("gate", "contract_version", "contract_signature", "adversarial_check")
     counts = ", ".join(f"(SELECT count(*) FROM {table})" for table in tables)  # noqa: S608 - named above
     row = cursor.execute(f"SELECT {counts}").fetchone()
     return "-".join(str(count) for count in row or ())

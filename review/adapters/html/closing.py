@@ -24,6 +24,8 @@ def still_open(document: Node) -> Section:
 
 def _settle(item: Node) -> Line:
     line = (item["settle"]("text"),)
+    if missing := item.find("missing"):
+        return (*line, *said(" About {} more.", missing("count")))
     if needed := item.find("labels_needed"):
         line = (*line, *said(" About {} further labelled pairs", needed("count")))
         if judged := item.find("labels_needed_with_judge"):
@@ -58,7 +60,7 @@ def reproduce(document: Node) -> Section:
         ),
         Quote("", node["commands"]("lines"), code=True),
         table(["Software", "Version"], versions, "What computed the numbers"),
-        Quote("Contract", document["parity"]["contract"]("yaml"), code=True),
+        Quote("Contract", document["contract"]("yaml"), code=True),
         Quote("Configuration, without addresses and keys", node["configuration"]("yaml"), code=True),
     ]
     return Section("reproduce", "How to make it again", blocks)

@@ -17,6 +17,7 @@ Kind = Literal[
     "date",
     "moment",
     "count",
+    "size",
     "points",
     "margin",
     "percent",
@@ -40,8 +41,8 @@ _SHORT = 30
 def written(kind: Kind, value: Any) -> str:
     """The value as a reader sees it.
 
-    Kinds: "points" are hundredths with their sign, "margin" the same without one, "rate" lies in 0 to 1, "level" is a
-    confidence level or a share that is agreed, "foreign" keeps its line breaks.
+    Kinds: "points" are hundredths with their sign, "margin" the same without one, "rate" lies in 0 to 1, "size" is the
+    length of a list, "level" a confidence level or a share that is agreed; "foreign" keeps its line breaks.
     """
     if value is None and kind != "verdict":
         return "–"
@@ -100,6 +101,7 @@ def _writers() -> dict[Kind, Callable[[Any], str]]:
         "yaml": lambda value: clean(_yaml(value), lines=True),
         "verdict": lambda value: VERDICTS.get(value) or clean(str(value)),
         "count": number(",.0f"),
+        "size": number(",.0f"),
         "points": number("+.2f", 100),
         "margin": number(".2f", 100),
         "percent": number(".1f", 100, after=" %"),

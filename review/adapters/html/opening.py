@@ -38,11 +38,11 @@ def _rests_on(document: Node) -> list[Block]:
             look["alpha"]("alpha"),
         )
         blocks.append(Para(line))
-    elif gate := node.find("gate"):
+    elif gate := document.find("gate"):
         line = said(
-            "Read off by the gate at {}, by {}, at a one-sided α of {}.",
+            "Read off by the gate at {}, on {} labelled pairs, at a one-sided α of {}.",
             gate["gated_at"]("moment"),
-            gate["by"]("text"),
+            gate["labelled_pairs"]("count"),
             node["alpha"]("alpha"),
         )
         blocks.append(Para(line))
@@ -55,17 +55,16 @@ def _rests_on(document: Node) -> list[Block]:
         )
         blocks.append(Para(line))
     if node["newer"].raw:
-        line = said(
-            "Since then the labels or verdicts have changed: {} pairs are labelled now. The three parts below "
-            "are those "
-            "of the verdict; agreement, tone, calibration and examples are of now.",
-            node["labelled_now"]("count"),
-        )
+        of = "The parts of the contract below are those of the verdict; " if document.find("gate") else _OF_LOOK
+        line = said("Since then the evidence has changed. " + of + "all else is of now.")
         blocks.append(Para(line, "note"))
     blocks += [Para((note("text"),), "note") for note in document["parity"]["notes"].each()]
     if document["redacted"].raw:
         blocks.append(Para((document["redacted"]("text"),), "missing"))
     return blocks
+
+
+_OF_LOOK = "The three parts below are those of the verdict; "
 
 
 def compared(document: Node) -> Section:
@@ -107,11 +106,21 @@ def _what(document: Node) -> list[tuple[str, Line]]:
         )
         rows.append(("Begun", said("{} by {}", run["started_at"]("moment"), run["started_by"]("text"))))
     rows += [
-        ("Contract", said("hash {}", parity["contract"]["sha256"]("text"))),
+        ("Contract", _contract(document["contract"])),
         ("Configuration", said("hash {}", node["config_hash"]("text"))),
         ("Evidence", said("hash {} of labels, known outcomes and judge’s view", parity["evidence"]("text"))),
     ]
     return rows
+
+
+def _contract(node: Node) -> Line:
+    line = said("hash {}", node["digest"]("text"))
+    if node["version"].raw is None:
+        return (*line, ", signed by nobody")
+    line = (*said("version {}, ", node["version"]("count")), *line)
+    for each in node["signed"].each():
+        line = (*line, *said(", signed by {} on {}", each["name"]("text"), each["signed_at"]("date")))
+    return line
 
 
 def _stacks(run: Node) -> Table:
