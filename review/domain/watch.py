@@ -23,6 +23,9 @@ Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
 Address = Annotated[str, StringConstraints(pattern=r"^[^@\s<>,;]+@[^@\s<>,;]+$", max_length=254)]
 
 
+_SOURCE = r"^(shadow|production|metrics)(:[A-Za-z0-9._-]{1,60})?$"
+
+
 class Webhook(Section):
     """Where alerts are posted.
 
@@ -64,7 +67,7 @@ class Watch(Section):
 
     Attributes:
         folder: where files of traffic arrive; files and folders below it are taken in, each once.
-        source: what its traffic is: shadow (both stacks answered) or production.
+        source: what its traffic is: shadow, production or metrics (without texts), and a name, as in shadow:gateway.
         interval_minutes: between two rounds of `review watch`.
         sample_per_task: pairs of a task that a judge scores in a round.
         false_alarms: probability of any false alarm of any task in a year of watching, all looks together.
@@ -74,7 +77,7 @@ class Watch(Section):
     """
 
     folder: Name | None = None
-    source: Literal["shadow", "production"] = "shadow"
+    source: Annotated[str, StringConstraints(pattern=_SOURCE)] = "shadow"
     interval_minutes: float = Field(default=60.0, gt=0, le=10_080)
     sample_per_task: int = Field(default=50, ge=1, le=5000)
     false_alarms: float = Field(default=0.05, gt=0, le=0.5)

@@ -17,7 +17,7 @@ from review.services.desk import Answer, Call
 from review.services.workspace import Workspace
 from review.stats.effects import mean_difference
 from review.stats.estimate import Estimate, Result
-from review.stats.intervals import clustered_mean, compact
+from review.stats.intervals import compact
 from review.store import watch as store
 
 EXAMPLES = 10
@@ -164,7 +164,7 @@ def carriers(table: Any, level: float = _LEVEL) -> list[dict[str, Any]]:
                 "cluster": name or None,
                 "scores": int(rows.sum()),
                 "difference": _shown(
-                    clustered_mean(values[rows], compact(prompts[rows]), 1 - (1 - level) / len(known))
+                    mean_difference(values[rows], compact(prompts[rows]), 1 - (1 - level) / len(known))
                 ),
                 "mean": float(values[rows].mean()),
                 "part": -float(values[rows].sum()) / lost if lost > 0 else 0.0,
@@ -393,6 +393,8 @@ def _channels(deliveries: Sequence[Mapping[str, Any]], alert_id: str) -> dict[st
 
 # What an alert says.
 
+TO_READ = "Pairs to read:"
+
 CAUSES = {
     "inputs shifted": "The inputs shifted: other questions come in than before.",
     "model changed": "The model changed: inputs of the archive are answered worse than before.",
@@ -446,7 +448,7 @@ def summary(alert: Mapping[str, Any]) -> list[str]:
         said = "; ".join(f"{_named(each['name'])} ({min(1.0, each['part']):.0%} of the loss)" for each in carried)
         lines.append(f"Carried by: {said}.")
     if alert["pairs"]:
-        lines.append(f"Pairs to read: {', '.join(alert['pairs'])}.")
+        lines.append(f"{TO_READ} {', '.join(alert['pairs'])}.")
     if (days := alert["delay"].get("median_days")) is not None:
         lines.append(f"At this traffic a drift of one tolerance is found after about {days:.0f} days (median).")
     return lines

@@ -222,6 +222,8 @@ def _window(pairs: PairColumns, drawn: DrawnRound) -> Bools:
     inside &= pairs.imported <= drawn.until
     if drawn.cluster is not None:
         inside &= pairs.cluster == (pairs.clusters.index(drawn.cluster) if drawn.cluster in pairs.clusters else -2)
+    if drawn.alerted is not None:
+        inside &= np.isin(np.arange(len(inside)), drawn.alerted)
     if drawn.imported_from is not None:
         inside &= pairs.imported >= drawn.imported_from
     if drawn.imported_to is not None:

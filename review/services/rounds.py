@@ -40,6 +40,7 @@ class DrawSpec:
         imported_from: earliest import, inclusive.
         imported_to: latest import, exclusive.
         cluster: draw only from pairs whose trace is in this cluster.
+        alert: draw only from pairs of the live traffic that this alert of a regression is about.
     """
 
     size: int
@@ -54,6 +55,7 @@ class DrawSpec:
     imported_from: datetime | None = None
     imported_to: datetime | None = None
     cluster: str | None = None
+    alert: str | None = None
 
 
 @dataclass(frozen=True)
@@ -245,6 +247,7 @@ def draw(workspace: Workspace, spec: DrawSpec, actor: str, now: datetime) -> Dra
             drawn_by=actor,
             drawn_at=now,
             cluster=spec.cluster,
+            alert=spec.alert,
         )
         store.insert_round(cursor, row, strata, plan.slots)
         return row.round_id
@@ -357,7 +360,9 @@ def _has_open(workspace: Workspace, cursor: store.Cursor, round_id: str, reviewe
 
 def _plan(workspace: Workspace, spec: DrawSpec) -> _Plan:
     _check(spec)
-    whole = store.read_frame(workspace.database, spec.source, spec.imported_from, spec.imported_to, spec.cluster)
+    whole = store.read_frame(
+        workspace.database, spec.source, spec.imported_from, spec.imported_to, spec.cluster, spec.alert
+    )
     counts = Counts(whole.count("identical"), whole.count("judged_tie"), whole.count("disagreement"))
     strata = frames.strata(whole.groups, spec.by, whole.names)
     ties = [stratum for stratum in strata if stratum.kind == "judged_tie"] if spec.audit > 0 else []
@@ -401,6 +406,8 @@ def _check(spec: DrawSpec) -> None:
 
 def _nothing(spec: DrawSpec, counts: Counts) -> str:
     if counts.total == 0:
+        if spec.alert:
+            return "There are no pairs of this alert to draw from. See the Drift page."
         if spec.cluster:
             return "There are no pairs of this cluster to draw from. Sample and replay its traces first."
         place = " of this source and time" if spec.source or spec.imported_from or spec.imported_to else ""

@@ -242,10 +242,16 @@ def _take_file(desk: Desk, path: Path, file: str, content: str, done: Round, tel
 
 
 def _import(desk: Desk, path: Path, file: str) -> dict[str, int]:
-    from review.services import trace_import
+    from review.domain import live
+    from review.services import shadow, trace_import
 
-    place = trace_import.Place(file, f"{desk.settings.config.watch.source}:{file}", str(path))
-    found = trace_import.import_file(desk, place, trace_import.Options(skip_invalid=True), _unwatched)
+    came = live.parse(desk.settings.config.watch.source)
+    place = trace_import.Place(file, file, str(path))
+    if came.kind == "metrics":
+        found = shadow.import_metrics(desk, place, came, True, _unwatched)
+    else:
+        options = trace_import.Options(skip_invalid=True, live=came)
+        found = trace_import.import_file(desk, place, options, _unwatched)
     return {"read": found.read, "new": found.new, "rejected": found.bad}
 
 

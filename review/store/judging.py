@@ -15,7 +15,7 @@ Cursor = duckdb.DuckDBPyConnection
 Row = Mapping[str, Any]
 
 _TEXTS = "VARCHAR[]"
-# The pairs of a sample, of the watched traffic's ('watch'), or all of them; not identical, because those have nothing to compare.
+# The pairs of a sample, of the watched traffic's ('watch'), or all; not identical: those have nothing to compare.
 _CHOSEN = """
     SELECT p.pair_id FROM pair p
     WHERE NOT p.identical
@@ -40,7 +40,10 @@ def newest_sample(cursor: Cursor) -> str | None:
 
 def has_sample(cursor: Cursor, sample_id: str) -> bool:
     """Whether there is such a sample; 'watch' is that of watched traffic."""
-    return sample_id == "watch" or cursor.execute("SELECT 1 FROM sample WHERE sample_id = ?", [sample_id]).fetchone() is not None
+    return (
+        sample_id == "watch"
+        or cursor.execute("SELECT 1 FROM sample WHERE sample_id = ?", [sample_id]).fetchone() is not None
+    )
 
 
 def counts(cursor: Cursor, sample: str | None, recipe: str, version: str) -> dict[str, int]:

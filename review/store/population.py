@@ -61,6 +61,7 @@ class DrawnRound:
     source: str | None
     imported_from: int | None
     imported_to: int | None
+    alerted: list[int] | None
     until: int
 
 
@@ -231,6 +232,10 @@ def drawn_rounds(cursor: duckdb.DuckDBPyConnection, round_id: str | None) -> lis
             SELECT s.round_id, max(p.imported_at) AS imported_at FROM slot s JOIN pair p USING (pair_id) GROUP BY ALL
         )
         SELECT r.round_id, r.stratified_by, r.cluster, r.source, epoch_us(r.imported_from), epoch_us(r.imported_to),
+               CASE WHEN r.alert IS NOT NULL THEN (
+                   SELECT coalesce(list(p.rowid), []) FROM pair p JOIN alert_pair a USING (pair_id)
+                   WHERE a.alert_id = r.alert
+               ) END,
                epoch_us(greatest(r.drawn_at, latest.imported_at))
         FROM round r LEFT JOIN latest USING (round_id)
         WHERE $round IS NULL OR r.round_id = $round ORDER BY r.number

@@ -49,6 +49,7 @@ class RoundRow:
     drawn_by: str
     drawn_at: datetime
     cluster: str | None = None
+    alert: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,9 @@ def read_frame(
     imported_from: datetime | None,
     imported_to: datetime | None,
     cluster: str | None = None,
+    alert: str | None = None,
 ) -> Frame:
-    """Every pair of the chosen source, time and cluster.
+    """Every pair of the chosen source, time, cluster and alert.
 
     The rules are domain.frame.kind_of and domain.frame.frame_hash. The cluster is that of the trace a pair came from.
     """
@@ -127,6 +129,7 @@ def read_frame(
             FROM pair p LEFT JOIN judged j USING (pair_id) LEFT JOIN structured s USING (pair_id)
                  LEFT JOIN pair_origin o USING (pair_id) LEFT JOIN assignment a USING (trace_id)
             WHERE ($cluster IS NULL OR a.cluster_id = $cluster)
+              AND ($alert IS NULL OR p.pair_id IN (SELECT pair_id FROM alert_pair WHERE alert_id = $alert))
               AND (p.source = $source OR $source IS NULL AND of_traffic(p.source))
               AND ($from IS NULL OR p.imported_at >= $from)
               AND ($to IS NULL OR p.imported_at < $to)
@@ -139,7 +142,7 @@ def read_frame(
                (SELECT sha256(string_agg(line, chr(10) ORDER BY line)) FROM lines)
         FROM frame GROUP BY kind, task, cluster
         """,
-        {"source": source, "from": imported_from, "to": imported_to, "cluster": cluster},
+        {"source": source, "from": imported_from, "to": imported_to, "cluster": cluster, "alert": alert},
     ).fetchall()
     names = dict(cursor.execute("SELECT cluster_id, name FROM cluster").fetchall())
     return Frame([FrameGroup(*row[:4]) for row in rows], rows[0][4] if rows else frame_hash(()), names)
@@ -231,7 +234,7 @@ def insert_round(cursor: Cursor, row: RoundRow, strata: Sequence[StratumRow], sl
 _ROUND = """
     SELECT round_id, number, name, seed, size, overlap, overlap_share, repeat_share, stratified_by, audit, source,
            imported_from, imported_to, frame_hash, identical, judged_tie, disagreement, notes, drawn_by, drawn_at,
-           cluster
+           cluster, alert
     FROM round
 """
 

@@ -160,3 +160,11 @@ CREATE TRIGGER watch_answer_keeps_on_delete AFTER DELETE ON watch_answer FOR EAC
     INSERT INTO refused SELECT error('answers to alerts are append-only: DELETE refused');
 CREATE TRIGGER watch_answer_keeps_on_update AFTER UPDATE ON watch_answer FOR EACH STATEMENT
     INSERT INTO refused SELECT error('answers to alerts are append-only: UPDATE refused');
+
+-- What an alert of a regression is about: the task's live pairs from the change until it was raised. Rounds draw from it.
+CREATE VIEW alert_pair AS
+    SELECT a.alert_id, o.pair_id
+    FROM watch_alert a JOIN observation o
+        ON o.task = a.task AND o.happened_at >= a.since AND o.observed_at <= a.raised_at
+    WHERE a.kind = 'regression' AND o.pair_id IS NOT NULL;
+ALTER TABLE round ADD COLUMN alert VARCHAR;             -- only pairs of this alert could be drawn; NULL: all
