@@ -5,8 +5,9 @@ from pathlib import Path
 import streamlit as st
 
 from review.services import agreement, calibration, looks, parity, tone
+from review.services import report as report_service
 from review.services.parity_report import ParityReport
-from review.ui import calibration_section, charts, parity_sections, shell, tone_section
+from review.ui import calibration_section, charts, parity_sections, report_button, shell, tone_section
 from review.ui.text import line
 
 DETAILS = {
@@ -91,3 +92,4 @@ with st.container(border=True), shell.errors():
         parity_sections.contract_section(report, plan)
 if detail != "contract":
     charts.downloads()
+report_button.show(workspace, actor.name, report_service.Asked(round_id=round_id))
