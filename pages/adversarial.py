@@ -2,15 +2,22 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
-from review.domain.failure import SOURCES, STATUSES
-from review.services import flag, rounds
+from review.domain.failure import SOURCES, STATUSES, Source, Status
+from review.services import adversarial_runs, flag, rounds
+from review.services.adversarial_runs import State
+from review.ui import adversarial_runs as in_runs
 from review.ui import failure, shell
 from review.ui.text import line, plain
 
 SHOWN = 200
+COLUMNS = (
+    *("Entry", "Status", "In runs", "Now", "Category", "A pass is", "Failed", "Reports", "Task", "Source", "By"),
+    "Reported",
+)
 session = shell.page("adversarial.py")
 workspace, actor, config = session.workspace, session.actor, session.workspace.settings.config
 failure.style()
@@ -20,6 +27,35 @@ failure.style()
 def verified(db: Path, head: str) -> tuple[flag.Verification, datetime]:  # noqa: ARG001 they are the cache's key
     """The last check of the database `db`; every new row moves the chain's `head` and makes a new one due."""
     return flag.verify(workspace), datetime.now(UTC)
+
+
+@st.cache_data(ttl=600, show_spinner=False, max_entries=4)
+def states(db: Path, version: str) -> dict[str, tuple[State, State | None]]:  # noqa: ARG001 they are the cache's key
+    """How each entry stands in the newest run, and how in the one before."""
+    return adversarial_runs.states(workspace)
+
+
+@st.cache_data(ttl=600, show_spinner=False, max_entries=4)
+def summed(db: Path, head: str) -> flag.Summary:  # noqa: ARG001 they are the cache's key
+    """The set in numbers."""
+    return flag.summary(workspace)
+
+
+@st.cache_data(ttl=600, show_spinner=False, max_entries=20)
+def listed(
+    db: Path,  # noqa: ARG001 it and the version are the cache's key
+    version: str,
+    text: str,
+    status: Status | None,
+    category: str | None,
+    source: Source | None,
+    wanted: str | None,
+) -> list[flag.Entry]:
+    """The entries that fit, newest first, one more than are shown."""
+    ids = None if wanted is None else only(states(workspace.settings.db, version), wanted)
+    return flag.entries(
+        workspace, text=text, status=status, category=category, source=source, only=ids, limit=SHOWN + 1
+    )
 
 
 def badge() -> None:
@@ -44,7 +80,7 @@ def badge() -> None:
 def overview(hidden: frozenset[str]) -> None:
     """Size, growth, and the table to search in."""
     with shell.errors():
-        summary = flag.summary(workspace)
+        summary = summed(workspace.settings.db, flag.head(workspace))
     # The check reads every row, so it comes last and fills its place when it is done.
     verdict = st.container(key="verdict")
     if not summary.entries:
@@ -68,6 +104,8 @@ def overview(hidden: frozenset[str]) -> None:
             st.markdown("**What went wrong**")
             st.altair_chart(failure.category_chart(summary.categories, config), width="stretch")
     table(hidden)
+    if adversarial_runs.replayed(workspace):
+        in_runs.check(workspace, actor, hidden)
     with verdict:
         badge()
 
@@ -94,34 +132,58 @@ def numbers(summary: flag.Summary) -> None:
 def table(hidden: frozenset[str]) -> None:
     """Filters, and the entries that fit them; a chosen row opens its story."""
     names = {each.id: each.name for each in config.failure_categories}
+    runs, version = adversarial_runs.replayed(workspace), adversarial_runs.version(workspace)
+    now = states(workspace.settings.db, version) if runs else {}
+    if runs:
+        in_runs.newest(now, runs[-1].name)
     with st.container(key="filters"):
-        search, status, category, source = st.columns([3, 2, 2, 2])
+        search, status, category, source, *more = st.columns([3, 2, 2, 2, 2] if runs else [3, 2, 2, 2])
+    wanted = None
+    for column in more:
+        wanted = column.selectbox(
+            "In runs", list(in_runs.FILTERS), None, format_func=lambda each: in_runs.FILTERS[each], placeholder="All"
+        )
     text = search.text_input("Search", placeholder="Entry, pair, or words in any text", key="text")
     with shell.errors():
-        found = flag.entries(
-            workspace,
-            text=text or "",
-            status=status.selectbox(
+        found = listed(
+            workspace.settings.db,
+            version,
+            text or "",
+            status.selectbox(
                 "Status", STATUSES, None, format_func=lambda each: failure.STATUS_WORDS[each], placeholder="All"
             ),
-            category=category.selectbox(
+            category.selectbox(
                 "Category", list(names), None, format_func=lambda each: line(names[each]), placeholder="All"
             ),
-            source=source.selectbox(
+            source.selectbox(
                 "Source", SOURCES, None, format_func=lambda each: failure.SOURCE_WORDS[each], placeholder="All"
             ),
-            limit=SHOWN + 1,
+            wanted,
         )
     if not found:
         st.info("No entry fits. Clear a filter, or search for fewer words.", icon=":material/search_off:")
         return
     rows = [row(each, each.pair_id in hidden) for each in found[:SHOWN]]
+    if runs:
+        last = runs[-in_runs.RUNS :]
+        points = adversarial_runs.histories(workspace, [each.entry_id for each in found[:SHOWN]], in_runs.RUNS)
+        for each, shown in zip(found[:SHOWN], rows, strict=True):
+            ours = () if each.pair_id in hidden else points.get(each.entry_id, ())
+            shown |= {"In runs": in_runs.strip(ours, [run.run_id for run in last])}
+            state = now.get(each.entry_id)
+            shown["Now"] = "" if state is None or each.pair_id in hidden else in_runs.STATE_WORDS[state[0]]
     chosen = st.dataframe(
         rows,
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
-        column_config={"Reported": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm")},
+        column_order=COLUMNS,
+        column_config={
+            "Reported": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm"),
+            "In runs": st.column_config.ImageColumn(
+                help=f"The last {in_runs.RUNS} runs, oldest first: up is a pass of the candidate, down a fail"
+            ),
+        },
         key="entries",
     )
     st.caption(
@@ -132,6 +194,12 @@ def table(hidden: frozenset[str]) -> None:
     if picked := chosen.selection.rows:
         st.query_params["entry"] = found[picked[0]].entry_id
         st.rerun()
+
+
+def only(now: dict[str, tuple[State, State | None]], wanted: str) -> set[str]:
+    """The entries that the filter "In runs" leaves."""
+    everything = {each.entry_id for each in flag.entries(workspace)} if wanted == "never" else set[str]()
+    return in_runs.chosen(now, wanted, everything)
 
 
 def row(each: flag.Entry, hidden: bool) -> dict[str, object]:
@@ -172,6 +240,7 @@ def tell(entry_id: str, hidden: frozenset[str]) -> None:
         left, right = st.columns([3, 2], gap="large")
     with left:
         failed(story)
+        in_runs.entry(workspace, actor, entry.entry_id)
     with right:
         events(story)
         act(entry)
@@ -222,7 +291,7 @@ def events(story: flag.Story) -> None:
     """Everything that happened to the entry, oldest first."""
     st.markdown("**Its story**")
     first = story.entry
-    words = {key: (story.snapshot or {}).get(key) for key in ("expected", "comment", "ticket")}
+    words = {key: (story.snapshot or {}).get(key) for key in ("expected", "comment", "ticket", "provenance")}
     event(":material/flag:", "Reported", first.reported_by, first.reported_at, failure.SOURCE_WORDS[first.source])
     said(words, f"{first.seq}")
     for chapter in story.chapters:
@@ -247,8 +316,10 @@ def event(icon: str, what: str, who: str, when: datetime, more: str) -> None:
     st.caption(plain(" · ".join(part for part in (failure.moment(when), more) if part), 600))
 
 
-def said(words: dict[str, str | None], key: str) -> None:
+def said(words: dict[str, Any], key: str) -> None:
     """What somebody wrote, as text; a ticket that is a web address can be opened."""
+    if provenance := words.get("provenance"):
+        st.caption(plain(f"Come upon in: {provenance['kind']} {provenance['id']}", 240))
     for name, title in (("expected", "Should have happened"), ("comment", "Comment"), ("ticket", "Ticket")):
         if text := words.get(name):
             st.caption(title)

@@ -30,6 +30,8 @@ LABEL = "label"
 JUDGE = "judge "
 # Who decided where nobody could.
 NOBODY = "nobody"
+# Answers that are looked for, one after the other, before it is said that none is kept.
+_TRIED = 20
 Key = tuple[str, str, Side, int]
 State = Literal["passes", "fails", "undecided"]
 
@@ -397,10 +399,10 @@ def to_check(workspace: Workspace, hidden: Collection[str] = ()) -> ToCheck | No
         return None
     run, cursor = listed[-1], workspace.database.cursor()
     checked = {_key(each) for each in store.checks(cursor, [run.run_id])}
-    closed = (
-        {each.entry_id for each in set_store.entry_rows(cursor) if each.pair_id in hidden} if hidden else set[str]()
-    )
-    closed |= set_store.erased_ids(workspace.database)
+    rows = {each.entry_id: each for each in set_store.entry_rows(cursor)}
+    closed = set_store.erased_ids(workspace.database) | {
+        each.entry_id for each in rows.values() if each.pair_id in hidden
+    }
     waiting: list[Key] = [
         (run.run_id, each.entry_id, side, each.repeat)
         for each in store.outcomes(cursor, [run.run_id])
@@ -409,8 +411,9 @@ def to_check(workspace: Workspace, hidden: Collection[str] = ()) -> ToCheck | No
         if said is not None
     ]
     left = sorted((each for each in waiting if each not in checked), key=lambda each: _draw(workspace.key, each))
-    for run_id, entry_id, side, repeat in left:
-        if (output := answer(workspace, run_id, entry_id, side, repeat)) is not None:
+    # Some answers may not be kept any more; where none of so many is, none will be.
+    for run_id, entry_id, side, repeat in left[:_TRIED]:
+        if (output := _kept(workspace, run_id, rows[entry_id].seq, side, repeat)) is not None:
             return ToCheck(run_id, run.name, entry_id, side, repeat, output)
     return None
 
@@ -421,14 +424,18 @@ def answer(workspace: Workspace, run_id: str, entry_id: str, side: Side, repeat:
     Raises:
         NotFound: there is no such entry, or the run did not replay the set.
     """
+    return _kept(workspace, run_id, flag.entry(workspace, entry_id).seq, side, repeat)
+
+
+def _kept(workspace: Workspace, run_id: str, seq: int, side: Side, repeat: int) -> Output | None:
     part = _part(runs.parts(workspace, run_id))
     if part is None:
         raise NotFound("The adversarial set was not replayed in this run.")
-    snapshot = flag.story(workspace, entry_id).snapshot
+    snapshot = set_store.texts(workspace.database, [seq]).get(seq)
     stack = part.detail["stacks"].get(side)
     if snapshot is None or stack is None or not workspace.settings.cache_file.exists():
         return None
-    prompt = Prompt(entry_id, snapshot["messages"], snapshot.get("tools"), None, repeat)
+    prompt = Prompt("", snapshot["messages"], snapshot.get("tools"), None, repeat)
     with closing(Cache(workspace.settings.cache_file)) as cache:
         return ask.kept(cache, stack, prompt)
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from review.services import flag, rounds
+from review.adapters.cache import Cache
+from review.domain.run import Part
+from review.services import adversarial_runs, ask, flag, rounds, runs
+from review.services.desk import LocalDesk
 from review.services.workspace import Actor, Workspace
 from review.ui import shell
 from tests.adversarial import a_report, add_pairs
@@ -161,3 +166,87 @@ def test_only_a_web_address_becomes_a_link(app: AppTest, workspace: Workspace) -
         flag.report(workspace, a_report(pair_id=f"p{number}", ticket=ticket), "Mara", now)
         run(app, f"A-0000{number}")
         assert len(app.get("link_button")) == (number == 2)
+
+
+def replayed(workspace: Workspace, name: str, passed: dict[str, bool | None], days: int) -> str:
+    """A run in which the entries came to this, on new; on old all passed."""
+    spec = runs.described_by(
+        ["name=base"], [f"name={name}"], name, "quantization", runs.config_hash(workspace.settings)
+    )
+    run = runs.start(workspace, spec, "Lea", NOW + timedelta(days=days))
+    rows = [
+        {
+            "example_id": entry,
+            "metric": "passed",
+            "prompt_id": entry,
+            "old": 1.0,
+            "new": None if value is None else float(value),
+            "decided_by": "judge j",
+        }
+        for entry, value in passed.items()
+    ]
+    detail = {"repeats": 1, "sides": ["old", "new"], "stacks": {"old": "s-old", "new": "s-new"}}
+    part = Part(evidence="adversarial", part="set", data_hash="0" * 64, detail=detail)
+    runs.record(LocalDesk(workspace, "Lea"), run.run_id, part, pa.Table.from_pylist(rows))
+    return run.run_id
+
+
+def test_strips_filters_and_a_verdict_put_right(app: AppTest, workspace: Workspace) -> None:
+    add_pairs(workspace, "p3")
+    for number in (1, 2, 3):
+        flag.report(workspace, a_report(pair_id=f"p{number}"), "Mara", NOW)
+    replayed(workspace, "one", {"A-00001": True, "A-00002": True}, 1)
+    last = replayed(workspace, "two", {"A-00001": False, "A-00002": True}, 2)
+    run(app)
+    assert "two: 1 pass, 1 fail, 1 passed before and fail now" in texts(app).replace("\\", "")
+    table = app.dataframe[0].value
+    assert list(table["Now"]) == ["", "passes", "fails"]
+    assert all(each.startswith("data:image/svg+xml;base64,") for each in table["In runs"])
+    assert len(set(table["In runs"])) == 3
+    wanted = next(each for each in app.selectbox if each.label == "In runs")
+    for value, expected in (
+        ("fails", ["A-00001"]),
+        ("lost", ["A-00001"]),
+        ("never", ["A-00003"]),
+        ("undecided", []),
+    ):
+        wanted.set_value(value).run()
+        assert not app.exception
+        shown = list(app.dataframe[0].value["Entry"]) if app.dataframe else []
+        assert shown == expected, value
+        wanted = next(each for each in app.selectbox if each.label == "In runs")
+    run(app, "A-00001")
+    assert "It failed, decided by judge j" in texts(app).replace("\\", "")
+    assert "it is not kept any more" in texts(app)
+    press(app, "Wrong: it passes")
+    assert "It passed, decided by a person" in texts(app).replace("\\", "")
+    point = adversarial_runs.history(workspace, "A-00001")[-1]
+    assert (point.run_id, point.new, point.new_by) == (last, (True,), ("label",))
+    app.query_params.clear()
+    run(app)
+    assert list(app.dataframe[0].value["Now"]) == ["", "passes", "passes"]
+
+
+def test_a_person_checks_the_judge_without_seeing_what_it_said(app: AppTest, workspace: Workspace) -> None:
+    flag.report(workspace, a_report(pair_id="p1"), "Mara", NOW)
+    replayed(workspace, "one", {"A-00001": False}, 1)
+    story = flag.story(workspace, "A-00001")
+    assert story.snapshot is not None
+    prompt = ask.Prompt("A-00001", story.snapshot["messages"])
+    cache = Cache(workspace.settings.cache_file)
+    for stack, words in (("s-old", "Which order?"), ("s-new", "<b>Which</b> one?")):
+        value = json.dumps({"output": {"content": words}, "served": "m", "attempts": 1, "cost_usd": 0.0}).encode()
+        cache.put(ask.KIND, {ask.key_of(stack, prompt): value}, {ask.key_of(stack, prompt): "A-00001"})
+    cache.close()
+    run(app)
+    app.toggle(key="checking").set_value(True).run()
+    for checked in range(2):
+        assert "not known yet" in texts(app) or checked
+        assert any(each in texts(app) for each in ("Which order?", "<b>Which</b> one?"))
+        press(app, "It passes")
+    assert "Nothing is left to check" in texts(app)
+    errors = adversarial_runs.judge_errors(workspace)
+    assert (errors.positives, errors.true_positive, errors.negatives) == (2, 1, 0)
+    # The story says who decides now, and what was answered, as text.
+    run(app, "A-00001")
+    assert "<b>Which</b> one?" in [each.value for each in app.text]
