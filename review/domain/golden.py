@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, cast
@@ -93,6 +94,27 @@ def written(document: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(rubric, list):
         made["rubric"] = [{"item": each} if isinstance(each, str) else each for each in cast("list[Any]", rubric)]
     return made
+
+
+_WEIGHTED = re.compile(r"(\d+(?:\.\d+)?)\s*[×x*]\s+(.*)", re.DOTALL)
+
+
+def rubric_text(rubric: Sequence[RubricItem]) -> str:
+    """Rubric items for people to change: one a line, "2 × …" where it counts twice."""
+    lines = [" ".join(each.item.split()) for each in rubric]
+    return "\n".join(
+        text if each.weight == 1 and not _WEIGHTED.match(text) else f"{each.weight:g} × {text}"
+        for each, text in zip(rubric, lines, strict=True)
+    )
+
+
+def rubric_lines(text: str) -> list[dict[str, Any]]:
+    """What people wrote as `rubric_text` shows it."""
+    found: list[dict[str, Any]] = []
+    for each in filter(None, map(str.strip, text.splitlines())):
+        weighted = _WEIGHTED.fullmatch(each)
+        found.append({"item": weighted[2], "weight": float(weighted[1])} if weighted else {"item": each})
+    return found
 
 
 def set_hash(item_hashes: Iterable[str]) -> str:

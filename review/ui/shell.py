@@ -68,6 +68,7 @@ PAGES: tuple[PageInfo, ...] = (
     PageInfo("flag.py", "Flag", ":material/flag:", section="Review"),
     PageInfo("adversarial.py", "Adversarial set", ":material/shield:", section="Review"),
     PageInfo("coverage.py", "Coverage", ":material/bubble_chart:", ("lead",), section="Evidence"),
+    PageInfo("golden.py", "Golden set", ":material/verified:", ("reviewer", "lead"), section="Evidence"),
     PageInfo("rounds.py", "Rounds", ":material/stacks:", ("lead",), section="Evidence"),
     PageInfo("pii_audit.py", "Privacy", ":material/shield_person:", ("lead",), section="Evidence"),
     PageInfo("runs.py", "Runs", ":material/conversion_path:", ("lead",), section="Verdict"),
