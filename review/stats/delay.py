@@ -127,12 +127,14 @@ def fast_limit(
     for look in range(LOOKS):
         counts = rng.poisson(law[1] * (per_day / 24), (_YEARS, len(gains)))
         runs[look + 1] = np.maximum(0.0, runs[look] + counts @ gains)
-    height = float(np.quantile(runs.max(axis=0), 0.75))
+    # Where hardly anything happens in a year, most runs never leave 0: some height above it is needed.
+    height = max(0.5, float(np.quantile(runs.max(axis=0), 0.75)))
     passed = runs >= height
     above = passed.any(axis=0)
     first = runs[passed.argmax(axis=0), np.arange(_YEARS)][above]
     share = _upper(int(above.sum()), _YEARS)
-    limit = height + math.log(share / (1 - share) * float(np.exp(first - height).mean()) / alpha)
+    overshoot = float(np.exp(first - height).mean()) if len(first) else 1.0
+    limit = height + math.log(share / (1 - share) * overshoot / alpha)
     # The limit that needs no simulation: one start a look, each with a chance of at most exp(-limit).
     return max(height, min(limit, math.log(LOOKS / alpha)))
 

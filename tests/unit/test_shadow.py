@@ -184,31 +184,30 @@ def test_metrics_have_no_text_and_come_once(desk: LocalDesk, tmp_path: Path) -> 
     }
 
 
-@pytest.mark.parametrize(
-    ("record", "field"),
-    [
-        ({"messages": [{"role": "user", "content": "secret"}]}, "messages"),
-        ({"new": {"latency_ms": 5.0, "content": "secret"}}, "new.content"),
-        ({"new": {"finish_reason": "The secret is long."}}, "new.finish_reason"),
-        ({"new": {"latency_ms": -1.0}}, "new.latency_ms"),
-        ({"new": {}}, "new"),
-        ({"new": {"latency": 5.0}}, "new.latency"),
-        ({"new": None}, ""),
-        ({"happened_at": "2026-03-01T10:00:00"}, "happened_at"),
-        ({"trace_id": "m1", "new": {"latency_ms": 7.0}}, "trace_id"),
-    ],
-)
-def test_a_record_that_is_no_metric_is_refused_without_its_text(
-    desk: LocalDesk, tmp_path: Path, record: dict[str, Any], field: str
-) -> None:
-    file = write(tmp_path / "m.jsonl", [measured(1), measured(2, **record)])
+NO_METRICS: list[tuple[dict[str, Any], str]] = [
+    ({"messages": [{"role": "user", "content": "secret"}]}, "messages"),
+    ({"new": {"latency_ms": 5.0, "content": "secret"}}, "new.content"),
+    ({"new": {"finish_reason": "The secret is long."}}, "new.finish_reason"),
+    ({"new": {"latency_ms": -1.0}}, "new.latency_ms"),
+    ({"new": {"latency": 5.0}}, "new.latency"),
+    ({"new": {}}, "new"),
+    ({"new": None}, ""),
+    ({"happened_at": "2026-03-01T10:00:00"}, "happened_at"),
+    ({"trace_id": "m0", "new": {"latency_ms": 7.0}}, "trace_id"),
+]
+
+
+def test_a_record_that_is_no_metric_is_refused_without_its_text(desk: LocalDesk, tmp_path: Path) -> None:
+    bad = [measured(number, **record) for number, (record, _) in enumerate(NO_METRICS, 1)]
+    file = write(tmp_path / "m.jsonl", [measured(0), *bad])
     with pytest.raises(RejectedRecords) as caught:
         bring(desk, file, "metrics")
-    assert [(each.line, each.field) for each in caught.value.rejected] == [(2, field)]
+    expected = [(line, field) for line, (_, field) in enumerate(NO_METRICS, 2)]
+    assert [(each.line, each.field) for each in caught.value.rejected] == expected
     assert "secret" not in str(caught.value.rejected)
     assert rows(desk, "SELECT count(*) FROM live_metric") == [(0,)]
     done = bring(desk, file, "metrics", skip_invalid=True)
-    assert (done.new, done.bad) == (1, 1)
+    assert (done.new, done.bad) == (1, len(NO_METRICS))
 
 
 def test_live_traffic_is_a_part_of_a_run(desk: LocalDesk, tmp_path: Path) -> None:

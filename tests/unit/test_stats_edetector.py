@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from review.stats.delay import Delay, Paired, Unpaired, expected_delay, plan, simulate
+from review.stats.delay import LOOKS, Delay, Paired, Unpaired, expected_delay, plan, simulate
 from review.stats.edetector import Plan, State, begin, blocks, evidence, rate_floor, split, update
 from review.stats.estimate import NotEstimable
 
@@ -184,6 +184,14 @@ def test_the_delay_to_expect_shrinks_with_the_drift_and_says_when_there_is_none(
     hidden = expected_delay(less, Unpaired(0.9, 0.88), 0.03, 20, streams=20)
     assert isinstance(hidden, NotEstimable)
     assert "too few answers" in hidden.reason
+
+
+def test_a_task_with_hardly_any_traffic_has_a_plan_too() -> None:
+    watched = plan(TOLERANCE, Paired(0.015), 0.2, SHARES)
+    assert 0.5 <= watched.fast_limit <= math.log(LOOKS / SHARES[1])
+    hidden = expected_delay(watched, Paired(0.015), TOLERANCE, 0.2, streams=10)
+    assert isinstance(hidden, NotEstimable)
+    assert "within a year" in hidden.reason
 
 
 @pytest.mark.parametrize(
