@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +22,7 @@ BUCKETS: tuple[tuple[str, int], ...] = (("< 4k", 0), ("4-16k", 4_000), ("16-32k"
 # A metric that at least this share of a task's examples has is a claim of its own; rarer ones, as IFEval's single
 # instructions are, count together.
 _OWN = 0.5
+_SINGLE = re.compile(r"inst \d+")
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ def _metrics(rows: Outcomes, inside: Bools) -> Iterable[tuple[str, Bools]]:
     codes: list[int] = np.unique(rows.metric[inside]).tolist()
     for code in codes:
         chosen = inside & (rows.metric == code)
-        if len(np.unique(rows.example[chosen])) >= _OWN * examples:
+        single = _SINGLE.fullmatch(str(rows.names["metric"][code])) is not None
+        if not single and len(np.unique(rows.example[chosen])) >= _OWN * examples:
             rare &= ~chosen
             yield str(rows.names["metric"][code]), chosen
     if rare.any() or not inside.any():

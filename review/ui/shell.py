@@ -72,6 +72,7 @@ PAGES: tuple[PageInfo, ...] = (
     PageInfo("rounds.py", "Rounds", ":material/stacks:", ("lead",), section="Evidence"),
     PageInfo("pii_audit.py", "Privacy", ":material/shield_person:", ("lead",), section="Evidence"),
     PageInfo("runs.py", "Runs", ":material/conversion_path:", ("lead",), section="Verdict"),
+    PageInfo("gate.py", "Gate", ":material/gavel:", ("lead",), section="Verdict"),
     PageInfo("agreement.py", "Agreement", ":material/handshake:", ("lead",), section="Verdict"),
     PageInfo("parity.py", "Parity", ":material/balance:", ("lead",), section="Verdict"),
     PageInfo("drift.py", "Drift", ":material/monitor_heart:", ("lead",), section="Verdict"),

@@ -1,0 +1,67 @@
+"""The Gate page: what to do first, the ladder with its verdicts, and the button that uses a look."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from streamlit.testing.v1 import AppTest
+
+from review.domain.contract import Terms
+from review.services import contracts, gate
+from review.services.desk import Call
+from review.services.workspace import Workspace
+from tests import gating
+from tests.app.conftest import RunPage
+from tests.conftest import NOW
+
+HOSTILE = "**awq** <script>alert(1)</script>"
+
+
+def said(page: AppTest) -> str:
+    return "\n".join(str(each.value) for each in [*page.text, *page.caption, *page.subheader])
+
+
+def test_without_a_run_the_page_says_what_to_do(run_page: RunPage) -> None:
+    page = run_page("gate.py")
+    assert "review contract init" in page.code[0].value
+    assert "review gate --candidate" in page.code[0].value
+
+
+def test_the_button_gates_once_with_its_look_and_foreign_names_stay_text(
+    workspace: Workspace, tmp_path: Path, run_page: RunPage
+) -> None:
+    call = Call({"terms": Terms().model_dump(mode="json"), "name": HOSTILE}, None, "root", NOW)
+    contracts.sign(workspace, call)
+    run = gating.begin(workspace, HOSTILE)
+    gating.label_traffic(workspace, tmp_path, run, gating.SWAPPED, identical=400)
+    page = run_page("gate.py")
+    assert "Not gated yet" in said(page)
+    assert "Uses look 1 of 3" in said(page)
+    page.button[0].click().run()
+    assert not page.exception
+    document = gate.last(workspace, run.run_id)
+    assert document is not None
+    assert document["verdict"] == "regression"
+    assert "Regression" in said(page)
+    page.segmented_control[0].set_value("direction").run()
+    assert "Errors became more confident" in said(page)
+    assert "Nothing has changed since" in said(page)
+    assert not page.button
+    assert not any("<script>" in each.value or "**awq**" in each.value for each in (*page.markdown, *page.caption))
+
+
+def test_a_step_of_the_ladder_opens(workspace: Workspace, run_page: RunPage) -> None:
+    first = gating.begin(workspace, "awq")
+    gating.add(workspace, first, "benchmark", "mmlu", gating.outcomes(gating.spread(300, 60, 10)))
+    gate.gate(workspace, first, None, "ada", NOW + timedelta(hours=1))
+    gating.begin(workspace, "kernel", NOW + timedelta(days=1))
+    page = run_page("gate.py")
+    assert "Not gated yet" in said(page)
+    page.selectbox(key="gate_ladder_box").select("awq").run()
+    assert not page.exception
+    assert "worse than agreed in Benchmarks" in said(page)
+
+
+def test_only_leads_see_it(run_page: RunPage) -> None:
+    assert "for the role lead" in run_page("gate.py", role="reviewer").info[0].value
