@@ -15,6 +15,8 @@ from review.ui.charts import ink
 # Okabe-Ito: blue is better, vermilion worse, grey open. Old stands in grey beside new.
 BETTER, WORSE, OPEN = "#0072b2", "#d55e00", "#8a9498"
 OLD, NEW = "#8a9498", "#0072b2"
+# How far the picture goes on to the right of the longest whisker, in lengths of it.
+ROOM = 2.6
 COLOURS = {"better": BETTER, "worse": WORSE, "open": OPEN}
 
 
@@ -41,6 +43,8 @@ def whiskers(dots: Sequence[Dot], title: str, *, harm_below: bool = True) -> alt
     """
     if not any(isinstance(each.result, Estimate) for each in dots):
         return None
+    found_all = [each.result for each in dots if isinstance(each.result, Estimate)]
+    reach = 108 * max([0.01, *(abs(limit) for found in found_all for limit in (found.low, found.high))])
     rows: list[dict[str, object]] = []
     for each in dots:
         found = each.result
@@ -51,7 +55,7 @@ def whiskers(dots: Sequence[Dot], title: str, *, harm_below: bool = True) -> alt
                 kind = "worse" if kind == "better" else "better"
             value, low, high = (100 * number for number in (found.value, found.low, found.high))
             row |= {"value": value, "low": low, "high": high, "standing": kind, "method": found.method}
-            row |= {"number": f"{value:+.1f}  ({low:+.1f} to {high:+.1f})"}
+            row |= {"number": f"{value:+.1f} ({low:+.1f} to {high:+.1f})"}
         rows.append(row)
     names = [each.name for each in dots]
     chosen = alt.selection_point(name="row", fields=["name"], empty=False)
@@ -64,10 +68,8 @@ def whiskers(dots: Sequence[Dot], title: str, *, harm_below: bool = True) -> alt
             alt.Tooltip("method:N", title="method"),
         ],
     )
-    limits = [abs(float(str(row[name]))) for row in rows for name in ("low", "high") if name in row]
-    reach = max([1.0, *limits]) * 1.08
     # The room on the right holds what is told, so that no text lies on a whisker.
-    scale = alt.Scale(domain=[-reach, 2.1 * reach], nice=False)
+    scale = alt.Scale(domain=[-reach, ROOM * reach], nice=False)
     ticks = [each for each in _ticks(reach) if abs(each) <= reach]
     axis = alt.Axis(title=title, titleAnchor="start", values=ticks, format="+~f", grid=True, domain=False)
     colour = alt.Color("standing:N", legend=None, scale=alt.Scale(domain=list(COLOURS), range=list(COLOURS.values())))
@@ -75,7 +77,7 @@ def whiskers(dots: Sequence[Dot], title: str, *, harm_below: bool = True) -> alt
         base.mark_bar(height={"band": 0.9}, color=ink(), cornerRadius=4, cursor="pointer")
         .encode(
             x=alt.XDatum(-reach, scale=scale, axis=axis),
-            x2=alt.X2Datum(2.1 * reach),
+            x2=alt.X2Datum(ROOM * reach),
             opacity=alt.condition(chosen, alt.value(0.12), alt.value(0.001)),
         )
         .add_params(chosen)
@@ -91,7 +93,7 @@ def whiskers(dots: Sequence[Dot], title: str, *, harm_below: bool = True) -> alt
     told = base.mark_text(align="left", fontSize=11, color=ink(), opacity=0.65, dy=8, cursor="pointer").encode(
         x=alt.XDatum(1.12 * reach, scale=scale), text="told:N"
     )
-    return alt.LayerChart(layer=[ground, zero, bars, points, numbers, told]).properties(height=44 * len(rows) + 46)
+    return alt.LayerChart(layer=[ground, zero, bars, points, numbers, told]).properties(height=44 * len(rows) + 66)
 
 
 def _ticks(reach: float) -> list[float]:

@@ -22,7 +22,7 @@ KIND_WORDS: dict[Evidence, str] = {
     "benchmark": "Benchmarks",
     "golden": "Golden set",
     "replay": "Replay",
-    "shadow": "Live shadow",
+    "shadow": "Shadow",
     "adversarial": "Adversarial",
 }
 LACKS: dict[Evidence, str] = {
@@ -123,7 +123,7 @@ def _row(run: RunRow, recorded: Sequence[PartRow], opened: str) -> None:
             told += [f"${cost:,.2f}"] if cost else []
             st.caption(plain(" · ".join(told), 240))
         with right:
-            with st.container(horizontal=True, gap="small"):
+            with st.container(horizontal=True, gap="xsmall"):
                 for kind in EVIDENCE:
                     _mark(kind, there=kind in has)
             st.caption(in_words(has))
@@ -262,7 +262,7 @@ def _tool_chains(found: ToolChains, key: tuple[Hashable, ...]) -> None:
     charts.draw((*key, "chains"), lambda: runs_charts.whiskers(completed, "new minus old, points of chains"), told)
     cut = [Dot("cut off", found.cut_difference, _sides(found.cut_old, found.cut_new))]
     told = f"Chains with a truncated call or answer: {points(found.cut_difference)}"
-    title = "new minus old, points of chains with a truncated call"
+    title = "new minus old, points of chains cut off"
     if not charts.draw((*key, "cut"), lambda: runs_charts.whiskers(cut, title, harm_below=False), told):
         st.caption(plain(f"Truncated calls: {points(found.cut_difference)}.", 300))
     told = "; ".join(f"step {each.step or 'later'}: {each.old} old, {each.new} new" for each in found.first_wrong)
