@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from review.domain.failure import SOURCES, STATUSES, Source, Status
-from review.services import adversarial_runs, flag, rounds
+from review.services import adversarial_runs, flag, missed, rounds
 from review.services.adversarial_runs import State
 from review.ui import adversarial_runs as in_runs
 from review.ui import failure, shell
@@ -103,11 +103,31 @@ def overview(hidden: frozenset[str]) -> None:
         with right, st.container(border=True):
             st.markdown("**What went wrong**")
             st.altair_chart(failure.category_chart(summary.categories, config), width="stretch")
+    bias()
     table(hidden)
     if adversarial_runs.replayed(workspace):
         in_runs.check(workspace, actor, hidden)
     with verdict:
         badge()
+
+
+@st.cache_data(ttl=60, show_spinner=False, max_entries=4)
+def unnoticed(db: Path, version: str) -> missed.Report:  # noqa: ARG001 they are the cache's key
+    """What the audits say about the flags; a label in an audit shows within a minute."""
+    return missed.report(workspace)
+
+
+def bias() -> None:
+    """What the set does not hold: failures that nobody flagged, by the weekly audits."""
+    with shell.errors():
+        found = unnoticed(workspace.settings.db, adversarial_runs.version(workspace))
+    if not found.read:
+        return
+    with st.container(border=True):
+        st.markdown("**What nobody flagged**")
+        st.text(found.line)
+        for note in found.notes:
+            st.caption(plain(note))
 
 
 def numbers(summary: flag.Summary) -> None:

@@ -49,6 +49,14 @@ def replay(context: Context, run: str, repeats: int, side: str) -> None:
         sys.exit(1)
 
 
+@verb(adversarial)
+def missed(context: Context) -> None:
+    """How many failures nobody flags: what the weekly random audits say about the set's selection bias."""
+    with context.desk() as desk:
+        found = desk.ask("adversarial.missed").document
+    context.print(found, [found["line"], *found["notes"]])
+
+
 def _lines(report: Any) -> list[str]:
     """What a replay came to, for people."""
     if not report.recorded:

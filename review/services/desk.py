@@ -113,6 +113,7 @@ OPERATIONS: dict[str, str] = {
     "adversarial.verify": "review.services.operations:verify",
     "adversarial.look": "review.services.adversarial_replay:look",
     "adversarial.entries": "review.services.adversarial_replay:entries",
+    "adversarial.missed": "review.services.missed:read",
     "watch.has_file": "review.services.watch_desk:has_file",
     "watch.took": "review.services.watch_desk:took",
     "watch.waiting": "review.services.watch_desk:waiting",
