@@ -1,4 +1,6 @@
-"""`python -m tests`: provide browser, model and gateway, check the code, run every test. Arguments go on to pytest.
+"""`python -m tests`: provide browser, model, gateway and benchmark harness, check the code, run every test.
+
+Arguments go on to pytest.
 
 `python -m tests --browser` only provides the browser.
 """
@@ -70,8 +72,8 @@ def main() -> int:
     if sys.argv[1:] == ["--browser"]:
         return 0
     provide_model()
-    # Over a minute of downloading, wanted only at the end; the tests that need it wait for it.
-    gateway = subprocess.Popen([sys.executable, "-m", "tests.gateway"], cwd=ROOT)
+    # Minutes of downloading, wanted only at the end; the tests that need one of them wait for it.
+    others = [subprocess.Popen([sys.executable, "-m", each], cwd=ROOT) for each in ("tests.gateway", "tests.harness")]
     scripts = Path(sys.executable).parent
     failed = 0
     for name, *arguments in CHECKS:
@@ -79,7 +81,7 @@ def main() -> int:
         failed |= subprocess.run([str(scripts / name), *arguments], cwd=ROOT, check=False).returncode
     arguments = sys.argv[1:] or list(TWO_AT_A_TIME)
     tested = subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
-    return tested or failed or gateway.wait()
+    return tested or failed or max([each.wait() for each in others], key=abs)
 
 
 if __name__ == "__main__":

@@ -186,7 +186,7 @@ def _watch(python: str, config: Path, lock: int, log: Path, environment: dict[st
                 process.terminate()
                 process.wait()
     if code != 0:
-        raise HarnessFailed(f"lm_eval ended with code {code}: {_meaning(log)}. What it said stands in {log}")
+        raise HarnessFailed(f"lm_eval ended with code {code}: {meaning(log)}. What it said stands in {log}")
 
 
 def _follow(stderr: IO[bytes], messages: IO[bytes], progress: Progress) -> None:
@@ -200,7 +200,7 @@ def _follow(stderr: IO[bytes], messages: IO[bytes], progress: Progress) -> None:
             progress(int(done), int(total))
 
 
-def _meaning(log: Path) -> str:
+def meaning(log: Path) -> str:
     """What went wrong, in words of ours: its messages may carry answers of models."""
     with log.open("rb") as file:
         file.seek(0, os.SEEK_END)
@@ -208,7 +208,7 @@ def _meaning(log: Path) -> str:
         said = file.read().decode("utf-8", "replace")
     if (module := _MODULE.search(said)) is not None:
         return f"a task needs the Python package {module[1]}, which is not installed beside it"
-    known = (meaning for pattern, meaning in _MEANINGS if re.search(pattern, said))
+    known = (words for pattern, words in _MEANINGS if re.search(pattern, said))
     return next(known, "it does not say why in words known here")
 
 

@@ -125,15 +125,16 @@ class _Requests:
 
     def __init__(self) -> None:
         self._of, self._begun, self._first, self._told = ("", 0), 0.0, 0, 0.0
+        self._last = ("", 0, 0)
         self._live, self._shown = sys.stderr.isatty(), False
 
     def __call__(self, side: str, done: int, total: int) -> None:
         now = time.monotonic()
         if (side, total) != self._of:
             self._of, self._begun, self._first = (side, total), now, done
-        if now - self._told < (0.5 if self._live else 10) and done < total:
+        if (side, done, total) == self._last or (now - self._told < (0.5 if self._live else 10) and done < total):
             return
-        self._told, self._shown = now, True
+        self._told, self._shown, self._last = now, True, (side, done, total)
         rate = (done - self._first) / passed if (passed := now - self._begun) > 0 else 0.0
         left = f", {clock((total - done) / rate)} left" if rate > 0 and done < total else ""
         line = f"{side}: {done:,} of {total:,} requests" + (f", {rate:.1f}/s" if rate > 0 else "") + left

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from click.testing import CliRunner, Result
 from review import settings
 from review.cli import main
 from review.services import runs
-from review.services.workspace import Workspace, open_workspace
+from review.services.workspace import open_workspace
 from tests.harness import WRITTEN, Doc, Fake, write_output
 
 EM = "exact_match,none"
@@ -27,11 +28,20 @@ def invoke(db: Path, *arguments: str | Path, code: int = 0) -> Result:
     return found
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a database in which a run is begun; each test works on a copy."""
+    folder = tmp_path_factory.mktemp("begun")
+    start = ("run", "start", "awq", "--step", "quantization", "--old", "model=base", "--new", "model=awq")
+    invoke(folder / "r.duckdb", *start)
+    return folder
+
+
 @pytest.fixture
-def db(tmp_path: Path) -> Path:
-    db = tmp_path / "r.duckdb"
-    invoke(db, "run", "start", "awq", "--step", "quantization", "--old", "model=base", "--new", "model=awq")
-    return db
+def db(begun: Path, tmp_path: Path) -> Path:
+    for file in begun.iterdir():
+        shutil.copy(file, tmp_path)
+    return tmp_path / "r.duckdb"
 
 
 def sums(right: Sequence[int], name: str = "sums", **changes: Any) -> Fake:
@@ -61,12 +71,6 @@ def stored(db: Path) -> tuple[list[dict[str, Any]], list[Any]]:
     with closing(open_workspace(settings.load(db))) as workspace:
         run = runs.get(workspace, "awq").run_id
         return runs.outcomes(workspace, run).to_pylist(), runs.parts(workspace, run)
-
-
-@pytest.fixture
-def workspace(db: Path) -> Iterator[Workspace]:
-    with closing(open_workspace(settings.load(db))) as opened:
-        yield opened
 
 
 def test_every_document_becomes_an_outcome_and_ours_equals_the_harness_own_value(db: Path, tmp_path: Path) -> None:
