@@ -42,7 +42,7 @@ class ReadRow:
 def read(cursor: Cursor) -> list[ReadRow]:
     """Every audited trace with a label, once, in the first audit that read it; the first label counts."""
     rows = cursor.execute(
-        _FLAGS
+        _FLAGS  # noqa: S608 - a constant of this module
         + """
         SELECT l.sample_id, l.trace_id, coalesce('customer ' || t.customer, 'prompt ' || t.prompt_id, l.trace_id), s.pi,
                CASE WHEN l.error IN ('cautious', 'confident', 'other') THEN true WHEN l.error = 'none' THEN false END,
@@ -55,7 +55,7 @@ def read(cursor: Cursor) -> list[ReadRow]:
           AND NOT EXISTS (SELECT 1 FROM trace_label later WHERE later.supersedes = l.label_id)
         QUALIFY row_number() OVER (PARTITION BY l.trace_id ORDER BY l.received_at, l.label_id) = 1
         ORDER BY l.sample_id, l.trace_id
-        """  # noqa: S608 - a constant of this module
+        """
     )
     return [ReadRow(*row) for row in rows.fetchall()]
 
@@ -63,7 +63,7 @@ def read(cursor: Cursor) -> list[ReadRow]:
 def flagged_traces(cursor: Cursor, sample_ids: list[str]) -> int:
     """How many traces in the windows of these audits have a confirmed flag of their logged answer."""
     row = cursor.execute(
-        _FLAGS
+        _FLAGS  # noqa: S608 - a constant of this module
         + """
         SELECT count(*) FROM flag f JOIN trace t USING (trace_id)
         WHERE f.confirmed AND EXISTS (
@@ -71,7 +71,7 @@ def flagged_traces(cursor: Cursor, sample_ids: list[str]) -> int:
               AND coalesce(t.happened_at, t.imported_at) BETWEEN s.window_from AND s.window_to
               AND t.synthetic = coalesce((s.spec->>'synthetic')::BOOLEAN, false)
         )
-        """,  # noqa: S608 - a constant of this module
+        """,
         {"samples": sample_ids},
     ).fetchone()
     assert row is not None
