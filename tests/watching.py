@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import yaml
 
+from review.services.desk import Desk
 from review.services.workspace import Workspace
+from review.stats.edetector import Plan
 from tests.conftest import NOW
 
 START = NOW - timedelta(days=60)
@@ -94,3 +99,43 @@ def add_pairs(
         )
         cursor.unregister("live")
     return ids
+
+
+def quick_plan(desk: Desk, task: str = "refund", tolerance: float = 0.015) -> None:
+    """A plan made by hand, where a test is not about planning, which simulates years."""
+    plan = Plan(-tolerance / 2, (0.05, 0.2, 0.6), 1, 0.0125, 0.0125, 9.0)
+    row = {"task": task, "tolerance": tolerance, "discordance": 0.1, "per_day": 1e6, "plan": plan.to_json()}
+    batch = desk.ask("watch.stands").document["batch"]
+    desk.ask("watch.plan", {"batch": batch, "plans": [{**row, "delay": {"median_days": 9.0, "late_days": None}}]})
+
+
+def record(name: str, at: datetime, *, old: bool = True, new: bool = True) -> dict[str, object]:
+    """A line of shadow traffic with known correctness."""
+    return {
+        "trace_id": name,
+        "task": "refund",
+        "messages": [{"role": "user", "content": f"Question {name}"}],
+        "happened_at": at.isoformat(),
+        "response": {"content": f"Old says {old}.", "correct": old},
+        "shadow": {"content": f"New says {new}.", "correct": new},
+    }
+
+
+def write_file(folder: Path, name: str, count: int, *, start: datetime = START, every: int = 0) -> None:
+    """A file of shadow traffic, a record a minute; new is wrong in each `every`th, never with 0."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [
+        record(f"{name}-{at}", start + timedelta(minutes=at), new=not (every and at % every == 0))
+        for at in range(count)
+    ]
+    part = folder / f"{name}.part"
+    part.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    part.rename(folder / f"{name}.jsonl")
+
+
+def configure(folder: Path, **watch: object) -> Path:
+    """A configuration that watches `folder`/traffic."""
+    document = {"eval_config": {"replay": {"strip_pii": False}, "watch": {"folder": "traffic", **watch}}}
+    path = folder / "eval_config.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return path

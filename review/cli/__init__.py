@@ -23,6 +23,7 @@ from review.cli import (
     synthesize,
     traces,
     watch,
+    weekly,
 )
 from review.cli.base import main
 
@@ -50,4 +51,5 @@ __all__ = [
     "synthesize",
     "traces",
     "watch",
+    "weekly",
 ]

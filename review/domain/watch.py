@@ -108,8 +108,8 @@ def signature(key: bytes, timestamp: str, body: bytes) -> str:
 
 # Openings by which assistants decline. Bounded look-ahead: linear whatever the text.
 _REFUSAL = re.compile(
-    r"\b(?:i(?:'m| am) (?:sorry|afraid|unable|not able|not allowed)\b.{0,60}?"
-    r"(?:can(?:no|')t|cannot|unable|not able|won't)"
+    r"\b(?:i(?:'m| am) (?:unable|not able|not allowed) to\b"
+    r"|i(?:'m| am) (?:sorry|afraid)\b.{0,40}?\bi (?:can(?:no|')t|cannot|won't|am unable|am not able)\b"
     r"|i (?:can(?:no|')t|cannot|won't|will not|am unable to|am not able to|must decline) "
     r"(?:help|assist|do|provide|share|give|discuss|answer|comply|fulfil|continue|support|process|make|create)"
     r"|(?:sorry|unfortunately), (?:but )?i (?:can(?:no|')t|cannot|won't|am unable)"

@@ -177,14 +177,29 @@ def outlook(desk: Desk) -> dict[str, Any]:
 
 
 def _take_in(desk: Desk, done: Round, tell: Tell, stop: threading.Event | None) -> None:
-    """Files of the watched folder that were not read with this content before."""
-    named = desk.settings.config.watch.folder
-    if named is None:
+    config = desk.settings.config.watch
+    if config.folder is None:
         return
-    folder = Path(named).expanduser()
+    folder = Path(config.folder).expanduser()
     if not folder.is_dir():
         done.notes.append("The watched folder (watch.folder) does not exist yet.")
         return
+    take_in(desk, folder, config.source, done, tell, stop)
+
+
+def take_in(
+    desk: Desk, folder: Path, source: str | None, done: Round, tell: Tell, stop: threading.Event | None = None
+) -> None:
+    """Take in the files of a folder that were not read with this content before.
+
+    Args:
+        desk: where they go.
+        folder: with the files; those below it count too.
+        source: what live traffic they are, as watch.source; None: traces that were only logged.
+        done: counts them.
+        tell: told of each.
+        stop: set from outside to end after the file at hand.
+    """
     for path in sorted(_files(folder)):
         if stop is not None and stop.is_set():
             return
@@ -192,7 +207,7 @@ def _take_in(desk: Desk, done: Round, tell: Tell, stop: threading.Event | None) 
         content = _digest(path)
         if content is None or desk.ask("watch.has_file", {"file": file, "content_hash": content}).document["has"]:
             continue
-        _take_file(desk, path, file, content, done, tell)
+        _take_file(desk, path, file, content, source, done, tell)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -218,11 +233,11 @@ def _digest(path: Path) -> str | None:
     return hashed.hexdigest()
 
 
-def _take_file(desk: Desk, path: Path, file: str, content: str, done: Round, tell: Tell) -> None:
+def _take_file(desk: Desk, path: Path, file: str, content: str, source: str | None, done: Round, tell: Tell) -> None:
     """Import a file; bad records are passed over and counted, because nobody is there to correct them."""
     row: dict[str, Any] = {"file": file, "content_hash": content, "read": 0, "new": 0, "rejected": 0, "problem": None}
     try:
-        found = _import(desk, path, file)
+        found = _import(desk, path, file, source)
     except BadInput:
         # Its text names what the file holds; the log of a daemon is no place for that.
         row["problem"] = "cannot be read, or is of no known format; see: review import traces"
@@ -241,13 +256,13 @@ def _take_file(desk: Desk, path: Path, file: str, content: str, done: Round, tel
     tell(f"taken in: {row['read']:,} records, {row['new']:,} new, {row['rejected']:,} rejected")
 
 
-def _import(desk: Desk, path: Path, file: str) -> dict[str, int]:
+def _import(desk: Desk, path: Path, file: str, source: str | None) -> dict[str, int]:
     from review.domain import live
     from review.services import shadow, trace_import
 
-    came = live.parse(desk.settings.config.watch.source)
+    came = None if source is None else live.parse(source)
     place = trace_import.Place(file, file, str(path))
-    if came.kind == "metrics":
+    if came is not None and came.kind == "metrics":
         found = shadow.import_metrics(desk, place, came, True, _unwatched)
     else:
         options = trace_import.Options(skip_invalid=True, live=came)

@@ -387,7 +387,9 @@ def silences(cursor: Cursor) -> list[dict[str, Any]]:
 
 def add_answer(cursor: Cursor, row: Row) -> None:
     """Write an acknowledgement or a silence; once."""
-    _insert(cursor, "watch_answer", [row], "ON CONFLICT DO NOTHING")
+    # DuckDB takes no ON CONFLICT on a table with triggers.
+    if not cursor.execute("SELECT 1 FROM watch_answer WHERE answer_id = ?", [row["answer_id"]]).fetchall():
+        _insert(cursor, "watch_answer", [row])
 
 
 # Deliveries.

@@ -97,7 +97,7 @@ def _task(key: tuple[Hashable, ...], at: int, each: Task, state: str | None) -> 
             st.progress(min(1.0, max(0.0, each.evidence)), text=f"evidence {each.evidence:.0%} of an alarm")
             st.caption(plain(each.delay[0].upper() + each.delay[1:]))
         if state in ("open", "silenced"):
-            st.caption(plain(f"An alert is {state}; see below."))
+            st.caption(plain(f"An alert is {state}; see above."))
     with right:
         last = each.course[-1] if each.course else None
         told = "" if last is None else f", now {last.total:+.1f} with the limit at {last.limit:+.1f}"
@@ -119,8 +119,8 @@ def alert_list(workspace: Workspace, actor: Actor, key: tuple[Hashable, ...], li
     for each in listed:
         icon, word = STATES[each.state]
         label = plain(f"{alerts.title(alerts.described(each))} · {each.raised_at:%d %b %Y, %H:%M} UTC · {word}", 160)
-        # Open when it wants somebody; read when somebody opens it.
-        begun = each.state == "open" or each.alert_id == asked
+        # Open when it wants somebody, and after somebody did something about it; read when somebody opens it.
+        begun = each.state == "open" or each.alert_id in (asked, st.session_state.get("drift_answered"))
         box = st.expander(label, expanded=begun, icon=icon, key=f"alert_{each.alert_id}", on_change="rerun")
         if box.open:
             with box:
@@ -206,6 +206,11 @@ def _draw(workspace: Workspace, actor: Actor, each: Alert) -> None:
 def _answers(workspace: Workspace, actor: Actor, each: Alert) -> None:
     """Acknowledge it with a comment, or silence its task for a while."""
     now = datetime.now(UTC)
+
+    def answered() -> None:
+        st.session_state["drift_answered"] = each.alert_id
+        st.rerun()
+
     if each.acknowledged_by is not None and each.acknowledged_at is not None:
         comment = f": {each.comment}" if each.comment else ""
         st.text(f"Acknowledged by {each.acknowledged_by} on {each.acknowledged_at:%d %b %Y, %H:%M} UTC{comment}")
@@ -218,7 +223,7 @@ def _answers(workspace: Workspace, actor: Actor, each: Alert) -> None:
                 if st.form_submit_button("Acknowledge", type="primary"):
                     with shell.errors():
                         alerts.acknowledge(workspace, each.alert_id, comment or "", actor.name, now)
-                    st.rerun()
+                    answered()
         with (
             st.popover("Silence", icon=":material/notifications_paused:"),
             st.form(f"hush_{each.alert_id}", border=False),
@@ -229,11 +234,11 @@ def _answers(workspace: Workspace, actor: Actor, each: Alert) -> None:
                 with shell.errors():
                     until = now + timedelta(days=SILENCES[days])
                     alerts.silence(workspace, each.task, until, why or "", actor.name, now)
-                st.rerun()
+                answered()
         if each.silenced_until is not None and st.button("End the silence", key=f"unhush_{each.alert_id}"):
             with shell.errors():
                 alerts.silence(workspace, each.task, now, "", actor.name, now)
-            st.rerun()
+            answered()
 
 
 # What else is watched.
