@@ -77,7 +77,8 @@ def plan(
             said the CUSUM's chance of a false alarm grows, about in proportion.
         per_day: Values (blocks) a day; the upper end of it, too.
         shares: Of alpha, from edetector.split().
-        drift: The one the CUSUM is tuned for; by default one tolerance.
+        drift: The one the CUSUM is tuned for; by default one tolerance, unpaired below the floor: nearer ones are
+            hidden by what is not known of old.
         seed: Of the simulation; the same gives the same plan.
 
     Raises:
@@ -86,7 +87,9 @@ def plan(
     if not 0 < tolerance < 1 or not per_day > 0:
         raise ValueError(f"tolerance lies in (0, 1) and traffic is positive, got {tolerance} and {per_day}")
     null, largest = -tolerance / 2, 0.95 / (1 + tolerance / 2)
-    best = best_bet(null, traffic.law(tolerance if drift is None else drift), largest)
+    if drift is None:
+        drift = tolerance + (traffic.rate - traffic.floor if isinstance(traffic, Unpaired) else 0.0)
+    best = best_bet(null, traffic.law(drift), largest)
     bets = _bets(best, largest)
     floor = traffic.floor if isinstance(traffic, Unpaired) else None
     at_null = traffic.at_null(null) if isinstance(traffic, Unpaired) else traffic.law(-null)

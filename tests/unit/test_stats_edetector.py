@@ -186,6 +186,20 @@ def test_the_delay_to_expect_shrinks_with_the_drift_and_says_when_there_is_none(
     assert "too few answers" in hidden.reason
 
 
+def test_a_stream_without_paired_answers_is_planned_with_its_floor() -> None:
+    floor = rate_floor(np.repeat([0.0, 1.0], [200, 1800]), 0.005)
+    assert 0.87 < floor < 0.9
+    traffic = Unpaired(0.9, floor)
+    watched = plan(0.03, traffic, 200, split(0.05, 5, floor=0.5))
+    assert (watched.floor, watched.floor_alpha) == (floor, 0.005)
+    # The bet for a rate of floor - .03: its gap over its variance.
+    assert watched.bets[watched.fast] == pytest.approx(0.015 / (0.85 * 0.15), rel=0.15)
+    large, small = (expected_delay(watched, traffic, drift, 200, streams=30) for drift in (0.15, 0.02))
+    assert isinstance(large, Delay)
+    assert large.median < 15
+    assert isinstance(small, NotEstimable)
+
+
 def test_a_task_with_hardly_any_traffic_has_a_plan_too() -> None:
     watched = plan(TOLERANCE, Paired(0.015), 0.2, SHARES)
     assert 0.5 <= watched.fast_limit <= math.log(LOOKS / SHARES[1])
