@@ -216,7 +216,7 @@ def weighted_score(
     if cases is not None and len(cases.values):
         found = _together(found, replace(cases, weights=np.full(len(cases.values), terms.adversarial.weight)))
         kinds.append((f"adversarial, each {terms.adversarial.weight:g} times", len(cases.values)))
-    at = found.cached()
+    at = found.intervals()
     if known is not None and traffic is not None:
         alpha = traffic.alpha
         size = len(np.unique(rows.example[of_traffic])) or known.n
@@ -279,7 +279,7 @@ def differences(rows: Outcomes, chosen: Bools, value: Floats | None = None) -> D
 def _claim(name: str, found: Differences, tolerance: float, terms: Terms, alpha: float) -> Claim:
     return Claim(
         name=name,
-        at=found.cached(),
+        at=found.intervals(),
         bound=-tolerance,
         bound_kind="margin",
         missing=_missing(tolerance, terms, alpha),

@@ -8,7 +8,7 @@ clusters is the same distribution at a hundredth of the work.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -126,17 +126,41 @@ def bootstrap_interval(
     Source: Efron & Tibshirani 1993, 12.5; Hall 1988, Ann Stat 16:927. Percentile and BCa intervals cover less;
     review/docs/decisions.md, "Cluster bootstrap", has the numbers.
     """
+    return bootstrap_intervals(
+        values,
+        clusters,
+        rng=rng,
+        weights=weights,
+        strata=strata,
+        resamples=resamples,
+        bounds=bounds,
+        exclusions=exclusions,
+    )(level)
+
+
+def bootstrap_intervals(
+    values: Floats,
+    clusters: Ints,
+    *,
+    rng: np.random.Generator,
+    weights: Floats | None = None,
+    strata: Ints | None = None,
+    resamples: int = 10_000,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+    exclusions: Mapping[str, int] | None = None,
+) -> Callable[[float], Result]:
+    """The intervals of bootstrap_interval at every level, from one set of resamples; arguments as there."""
     n = len(values)
     if n == 0:
-        return NotEstimable("nothing was observed")
+        return lambda _level: NotEstimable("nothing was observed")
     weight = np.ones(n) if weights is None else weights
     groups = compact(clusters)
     prompts = int(groups.max()) + 1
     if prompts < 2:
-        return NotEstimable("there is only one prompt, and an interval needs at least two")
+        return lambda _level: NotEstimable("there is only one prompt, and an interval needs at least two")
     moved = _moved(values, groups)
     if moved < min(FEWEST_MOVED, prompts - 1):
-        return NotEstimable(
+        return lambda _level: NotEstimable(
             f"only {moved} of {prompts} prompts have a value other than the commonest; resampling them says too little"
         )
     above, below = _sums(np.column_stack([weight * values, weight]), groups).T
@@ -148,18 +172,22 @@ def bootstrap_interval(
     ratios, errors = _ratio_and_se(drawn, sizes)
     usable = errors > _GRAIN * se
     distances = (ratios[usable] - value) / errors[usable]
-    quantile = t_quantile(level, prompts - len(layers))
-    low, high = np.quantile(distances, [0.5 - level / 2, 0.5 + level / 2]).tolist()
-    return Estimate(
-        float(value),
-        max(bounds[0], float(value - max(high, quantile) * se)),
-        min(bounds[1], float(value - min(low, -quantile) * se)),
-        level,
-        n,
-        prompts,
-        f"studentised cluster bootstrap, {resamples:,} resamples",
-        dict(exclusions or {}),
-    )
+
+    def at(level: float) -> Result:
+        quantile = t_quantile(level, prompts - len(layers))
+        low, high = np.quantile(distances, [0.5 - level / 2, 0.5 + level / 2]).tolist()
+        return Estimate(
+            float(value),
+            max(bounds[0], float(value - max(high, quantile) * se)),
+            min(bounds[1], float(value - min(low, -quantile) * se)),
+            level,
+            n,
+            prompts,
+            f"studentised cluster bootstrap, {resamples:,} resamples",
+            dict(exclusions or {}),
+        )
+
+    return at
 
 
 def _ratio_and_se(totals: list[Floats], sizes: list[int]) -> tuple[Floats, Floats]:

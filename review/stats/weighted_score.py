@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from review.stats.bootstrap import FEWEST_MOVED, bootstrap_interval
-from review.stats.estimate import Estimate, NotEstimable, Result
+from review.stats.bootstrap import FEWEST_MOVED, bootstrap_intervals
+from review.stats.estimate import NotEstimable, Result
 from review.stats.intervals import Floats, Ints, compact
 from review.stats.planning import further_labels
 from review.stats.weighted import hajek
@@ -37,41 +37,35 @@ class Differences:
         """Prompts of which any example differs."""
         return len(np.unique(self.clusters[self.values != 0]))
 
-    def at(self, level: float, exclusions: Mapping[str, int] | None = None) -> Result:
-        """The weighted mean difference with its interval at a two-sided level."""
+    def intervals(self, exclusions: Mapping[str, int] | None = None) -> Callable[[float], Result]:
+        """The weighted mean difference with its interval at whatever two-sided level; each is computed once."""
         if len(self.values) == 0:
-            return NotEstimable("no example has an outcome on both sides")
+            return lambda _level: NotEstimable("no example has an outcome on both sides")
+        clusters = compact(self.clusters)
         if self.moved >= MOVED:
-            found = bootstrap_interval(
+            return bootstrap_intervals(
                 self.values,
-                compact(self.clusters),
+                clusters,
                 rng=np.random.default_rng(SEED),
-                resamples=RESAMPLES,
-                bounds=(-1.0, 1.0),
-                level=level,
-                exclusions=exclusions,
                 weights=self.weights,
                 strata=self.strata,
+                resamples=RESAMPLES,
+                bounds=(-1.0, 1.0),
+                exclusions=exclusions,
             )
-            if isinstance(found, Estimate):
-                return found
-        return hajek(
-            self.values,
-            self.weights,
-            compact(self.clusters),
-            strata=self.strata,
-            bounds=(-1.0, 1.0),
-            level=level,
-            exclusions=exclusions,
-        )
-
-    def cached(self) -> Callable[[float], Result]:
-        """`at`, which computes each level once."""
         known: dict[float, Result] = {}
 
         def at(level: float) -> Result:
             if level not in known:
-                known[level] = self.at(level)
+                known[level] = hajek(
+                    self.values,
+                    self.weights,
+                    clusters,
+                    strata=self.strata,
+                    bounds=(-1.0, 1.0),
+                    level=level,
+                    exclusions=exclusions,
+                )
             return known[level]
 
         return at
