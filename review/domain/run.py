@@ -74,7 +74,8 @@ class Outcome(Record):
         old: How right the baseline was, 0 to 1; None is unknown.
         new: The same of the candidate.
         same: Both answered the same, so that the difference is 0 whatever the values.
-        decided_by: "metric", "known", "structured", "label" or "judge NAME".
+        decided_by: "metric", "known", "structured", "label" or "judge NAME"; "nobody" where nothing tells. A judge's
+            tie leaves both values open (services.runs.differences).
         weight: How many examples of traffic it stands for.
         prompt_tokens: Length of the input.
         steps: Steps of a chain of tool calls; None where it is none.

@@ -318,13 +318,16 @@ def long_context_of(table: Any, level: float = LEVEL) -> LongContext:
     buckets: list[Bucket] = []
     for name, low, high in BUCKETS:
         inside = counted & (tokens >= low) & (tokens < (np.inf if high is None else high))
-        kinds: list[tuple[Evidence, int, Result]] = [
-            (kind, rows.examples(own), rows.difference(own, level))
-            for kind in EVIDENCE
-            if (own := inside & (rows.evidence == EVIDENCE.index(kind))).any()
-        ]
-        prompts = len(np.unique(rows.prompt[inside]))
         difference = rows.difference(inside, level)
+        kinds: list[tuple[Evidence, int, Result]] = []
+        for code, kind in enumerate(EVIDENCE):
+            own = inside & (rows.evidence == code)
+            if not own.any():
+                continue
+            alone = int(own.sum()) == int(inside.sum())
+            found = difference if alone else rows.difference(own, level)
+            kinds.append((kind, rows.examples(own), found))
+        prompts = len(np.unique(rows.prompt[inside]))
         buckets.append(Bucket(name, low, high, rows.examples(inside), prompts, difference, tuple(kinds)))
     return LongContext(tuple(buckets), rows.examples(counted & np.isnan(tokens)))
 
