@@ -28,9 +28,9 @@ PARTS = {
     "direction": "Direction of error preserved",
 }
 SENTENCES = {
-    "parity": "Parity: every part of the contract holds. New is as good as old within the margins that were agreed.",
-    "regression": "Regression: at least one part of the contract is broken beyond chance.",
-    "inconclusive": "Inconclusive: nothing is broken beyond chance, and not everything is shown to hold.",
+    "parity": "Every part of the contract holds: new is as good as old within the margins that were agreed.",
+    "regression": "At least one part of the contract is broken beyond chance.",
+    "inconclusive": "Nothing is broken beyond chance, and not everything is shown to hold.",
     "estimate": "An estimate, not a verdict: nobody has read a verdict off these labels yet.",
     "nothing": "Nothing can be said yet: there are no labels and no known outcomes to judge by.",
 }

@@ -24,9 +24,10 @@ def gate(document: Node) -> Section | None:
     if node is None:
         return None
     blocks: list[Block] = [Para((node["line"]("text"),), "lead")]
-    bars = [_bar(part) for part in node["parts"].each()]
+    # Floors are far from the margins around zero: they stand in the table alone.
+    bars = [_bar(part) for part in node["parts"].each() if part["bound_kind"].raw != "floor"]
     if picture := svg.intervals("gate-chart", "The parts of the contract", bars, "signed", "estimate, as shares"):
-        blocks.append(Figure(picture, "Each part as a share, with what was agreed as a red line"))
+        blocks.append(Figure(picture, "Each part with a margin as a share, with what was agreed as a red line"))
     rows: list[list[Line | Value | str]] = []
     for part in node["parts"].each():
         rows.append(_gate_row(part))

@@ -159,18 +159,20 @@ def _people(node: Node) -> list[Block]:
                 "missing",
             )
         ]
-    line = said(
-        "{} labels and adjudications count. {} of them were given blind in the app: sides shown as A and B, old on the "
-        "left {} times and new {} times, as chance had it, and the judge’s verdict hidden until the label "
-        "stood. {} were "
-        "imported; how those were made is not known here.",
-        labels["labels"]("count"),
-        labels["blind"]("count"),
-        labels["old_left"]("count"),
-        labels["new_left"]("count"),
-        labels["imported"]("count"),
-    )
-    blocks: list[Block] = [Para(line)]
+    blocks: list[Block] = [Para(said("{} labels and adjudications count.", labels["labels"]("count")))]
+    if labels["blind"].raw:
+        line = said(
+            "{} of them were given blind in the app: sides shown as A and B, old on the left {} times and new "
+            "{} times, "
+            "as chance had it, and the judge’s verdict hidden until the label stood.",
+            labels["blind"]("count"),
+            labels["old_left"]("count"),
+            labels["new_left"]("count"),
+        )
+        blocks.append(Para(line))
+    if labels["imported"].raw:
+        line = said("{} were imported; whether they were given blind is not known here.", labels["imported"]("count"))
+        blocks.append(Para(line))
     if labels["simulated"].raw:
         blocks.append(
             Para(said("{} of the labels are simulated by the demo.", labels["simulated"]("count")), "missing")
