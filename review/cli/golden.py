@@ -163,11 +163,20 @@ def diff(context: Context, one: str, other: str) -> None:
 @click.option("--limit", type=click.IntRange(1), help="Ask at most so many items now; recorded once all are scored.")
 @click.option("--no-record", is_flag=True, help="Keep answers and scores for people, and leave the run as it is.")
 @click.option("--with-gaps", is_flag=True, help="Record although some items got no answer; they stay undecided.")
-def score(context: Context, run: str, version: str | None, limit: int | None, no_record: bool, with_gaps: bool) -> None:
+@click.option("--as", "name", metavar="NAME", help="Record once more, once people have scored: this part counts now.")
+def score(
+    context: Context,
+    run: str,
+    version: str | None,
+    limit: int | None,
+    no_record: bool,
+    with_gaps: bool,
+    name: str | None,
+) -> None:
     """Ask both stacks every item of a frozen set, and the judge every rubric item of each answer.
 
-    Nothing is asked or paid twice. People's scores (page Golden set) win over the judge's where they stand before a run
-    is recorded; a run never changes, so scores that come later count in the next one.
+    Nothing is asked or paid twice. People's scores (page Golden set) win over the judge's where they stand before it is
+    recorded; what is recorded never changes, so scores that come later count in the next run, or with --as.
     """
     from review.services.golden_score import Options
     from review.services.golden_score import score as service
@@ -177,7 +186,7 @@ def score(context: Context, run: str, version: str | None, limit: int | None, no
         return teller()
 
     with context.desk() as desk:
-        options = Options(limit=limit, record=not no_record, with_gaps=with_gaps)
+        options = Options(limit=limit, record=not no_record, with_gaps=with_gaps, name=name)
         done = service(desk, run, version, options, tell)
     lost = sum(done.without_answer.values())
     lines = [
@@ -186,7 +195,7 @@ def score(context: Context, run: str, version: str | None, limit: int | None, no
         f"${done.spent_usd:.4f} now, ${done.cost_usd:.4f} in all"
     ]
     if done.stood:
-        lines.append(f"Run {done.run} has this set already. People's scores since then count in the next run.")
+        lines.append(f"Run {done.run} has this already. Scores of people since then count with --as NAME.")
     elif done.recorded:
         lines.append(f"{done.recorded:,} outcomes recorded in run {done.run}")
     elif no_record:

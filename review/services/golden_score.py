@@ -92,11 +92,13 @@ class Options:
         limit: ask at most so many items; the part is recorded once all of them are scored.
         record: put the outcomes into the run; without it people can score before they count.
         with_gaps: record although some items have no answer or no verdict: those stay NULL.
+        name: record once more under this name, once people have scored; the earlier part stays and counts no longer.
     """
 
     limit: int | None = None
     record: bool = True
     with_gaps: bool = False
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ def score(
     """Ask both stacks every item of a frozen set, and the judge every rubric item of each answer.
 
     What was asked before is not asked again. People's scores win over the judge's. Once everything is there, the
-    outcomes go into the run, one a rubric item, and never change: later scores of people count in the next run.
+    outcomes go into the run, one a rubric item, and never change: later scores of people count in the next run, or in
+    a recording under another name.
 
     Args:
         desk: where facts are.
@@ -133,7 +136,8 @@ def score(
     """
     said = desk.ask("runs.read", {"run": run}).document["runs"][0]
     frozen = desk.ask("golden.version", {"version": version}).document
-    if (standing := _standing(said, frozen)) is not None:
+    part = rules.short(frozen["version"]) + (f" {options.name}" if options.name else "")
+    if (standing := _standing(said, frozen, part)) is not None:
         return standing
     endpoints = _endpoints(desk, said)
     whole = list(golden.pages(desk, version=frozen["version"]))
@@ -147,7 +151,7 @@ def score(
     report = work.report(rows, len(made))
     lost = report.without_answer and not options.with_gaps
     if options.record and rows and len(chosen) == len(whole) and report.stopped is None and not lost:
-        return replace(report, recorded=work.record(rows, made, report))
+        return replace(report, recorded=work.record(part, rows, made, report))
     return report
 
 
@@ -158,10 +162,10 @@ def _quiet(_step: Step) -> Callable[[Progress], None]:
     return nobody
 
 
-def _standing(run: Mapping[str, Any], frozen: Mapping[str, Any]) -> Scored | None:
-    """What the run holds of the set already."""
+def _standing(run: Mapping[str, Any], frozen: Mapping[str, Any], name: str) -> Scored | None:
+    """What the run holds of the set already, under this name."""
     for part in run["parts"]:
-        if (part["evidence"], part["part"]) == ("golden", rules.short(frozen["version"])):
+        if (part["evidence"], part["part"]) == ("golden", name):
             detail = part["detail"]
             return Scored(
                 *(run["name"], frozen["version"], frozen["items"], frozen["items"], detail["without_answer"]),
@@ -270,8 +274,10 @@ class _Work:
             return words.get(missing[0], f"the judge did not answer {len(missing):,} questions ({missing[0]})")
         return None
 
-    def record(self, rows: Sequence[Mapping[str, Any]], made: Mapping[str, str], report: Scored) -> int:
-        """Put the outcomes into the run; returns how many."""
+    def record(self, name: str, rows: Sequence[Mapping[str, Any]], made: Mapping[str, str], report: Scored) -> int:
+        """Put the outcomes into the run, instead of those that it has of this set; returns how many."""
+        standing = [each["part"] for each in self.run["parts"] if each["evidence"] == "golden"]
+        earlier = [each for each in standing if each.startswith(rules.short(self.frozen["version"]))]
         table = pa.Table.from_pylist([{**row, "pair_id": made.get(row["example_id"])} for row in rows], _OUTCOMES)
         counted = ("without_answer", "rubric", "undecided", "by_people", "differ", "pairs")
         detail = {
@@ -280,10 +286,11 @@ class _Work:
             "judges": sorted({each.judge for each in self.mets if each.judge}),
             "votes": self.desk.settings.config.judges.votes,
             "weights": "an item counts 1, shared among its rubric items",
+            **({"supersedes": earlier} if earlier else {}),
         }
         part = Part(
             evidence="golden",
-            part=rules.short(self.frozen["version"]),
+            part=name,
             source=self.source,
             data_hash=self.frozen["version"],
             detail=detail,

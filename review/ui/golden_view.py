@@ -53,13 +53,12 @@ def overview(workspace: Workspace) -> tuple[tuple[Hashable, ...], Overview]:
 def tiles(found: Overview) -> None:
     """The set in numbers."""
     frozen = found.newest
-    name = "—" if frozen is None else (frozen.name or rules.short(frozen.version)[:8])
-    beside = "nothing is frozen yet" if frozen is None else f"{frozen.items:,} items · {rules.short(frozen.version)}"
+    name = "nothing is frozen" if frozen is None else (frozen.name or rules.short(frozen.version))
     numbers = {
-        "Accepted": (f"{len(found.of('accepted')):,}", f"{rules.FEWEST} to {rules.MOST:,} make a set"),
+        "Accepted": (f"{len(found.of('accepted')):,}", f"of {rules.FEWEST} to {rules.MOST:,}"),
         "Rubric items": (f"{sum(len(each.item.rubric) for each in found.of('accepted')):,}", "of accepted items"),
         "Drafts": (f"{len(found.of('draft')):,}", "wait for a person"),
-        "Newest frozen set": (line(name, 24), line(beside, 60)),
+        "Newest frozen set": ("—" if frozen is None else f"{frozen.items:,}", line(name, 18)),
         "Not frozen yet": (f"{found.unfrozen:,}", "items differ from it"),
     }
     with st.container(key="tiles"):
@@ -106,7 +105,7 @@ def items(session: Session, key: tuple[Hashable, ...], found: Overview) -> None:
         _table(shown),
         hide_index=True,
         width="stretch",
-        height=min(38 * (len(shown) + 1), 420),
+        height=min(35 * (len(shown) + 1) + 3, 420),
         on_select="rerun",
         selection_mode="single-row",
         key="golden_table",
@@ -174,12 +173,12 @@ def one_item(session: Session, each: Line) -> None:
 def _form(each: Line, label: str, key: str) -> dict[str, Any] | None:
     """Task, reference and rubric to be changed; what a person sent, or None."""
     with st.form(key, border=False):
-        reference = st.text_area("Good response", each.item.reference, key=f"{key}_reference", height=150)
+        reference = st.text_area("Good response", each.item.reference, key=f"{key}_reference", height=110)
         rubric = st.text_area(
             "Rubric: one item a line; “2 × …” counts twice",
             rules.rubric_text(each.item.rubric),
             key=f"{key}_rubric",
-            height=130,
+            height=100,
         )
         task = st.text_input("Task", each.item.task or "", key=f"{key}_task", max_chars=200)
         sent = st.form_submit_button(label, icon=":material/check:", type="primary")
@@ -250,7 +249,7 @@ def drafts(session: Session, found: Overview) -> None:
     each = waiting[at]
     st.caption(f"Draft {at + 1} of {len(waiting)}. Nothing counts before a person accepts it; correct what is wrong.")
     with st.container(border=True):
-        origin = "a synthetic prompt" if each.row.synthetic else "a stripped trace"
+        origin = "A synthetic prompt" if each.row.synthetic else "A stripped trace"
         st.caption(plain(f"{origin} of a cluster that nothing tests · reference and rubric by {each.row.model or '?'}"))
         failure.conversation(each.item.form()["messages"], f"draft_{each.row.item_hash}")
         sent = _form(each, "Accept", f"draft_{each.standing.number}_{each.row.item_hash}")
@@ -329,7 +328,9 @@ def _choices(session: Session, sheet: Sheet, place: int, trail: list[tuple[str, 
             trail.append((sheet.answers_id, place))
         st.session_state.pop("golden_back", None)
 
-    for number, (column, choice) in enumerate(zip(st.columns(len(_CHOICES)), _CHOICES, strict=True), 1):
+    with st.container(key="tiles_choices"):
+        columns = st.columns(len(_CHOICES))
+    for number, (column, choice) in enumerate(zip(columns, _CHOICES, strict=True), 1):
         column.button(
             _CHOICES[choice],
             key=f"say_{choice}",

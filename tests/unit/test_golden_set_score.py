@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.judging import materials
 
 Run = Callable[..., Any]
 ITEMS = 6
+LATER = NOW + timedelta(hours=1)
 RUBRIC = ["Mentions good things", {"item": "Mentions anything", "weight": 3}]
 
 
@@ -121,6 +123,11 @@ def test_a_run_gets_one_outcome_a_rubric_item_and_nothing_is_asked_twice(stage: 
         assert runs.traffic_sources(workspace, run.run_id) == ()
 
 
+def some_answers(workspace: Workspace) -> str:
+    """One item's kept answers."""
+    return min(golden_people.store.answered_items(workspace.database.cursor()))
+
+
 def test_people_score_blind_and_their_word_counts_in_the_next_recording(stage: Stage) -> None:
     stage.begin("awq")
     waiting = stage("golden", "score", "--run", "awq", "--no-record")
@@ -153,6 +160,14 @@ def test_people_score_blind_and_their_word_counts_in_the_next_recording(stage: S
         assert {(row["old"], row["new"]) for row in rows if row["metric"] == "rubric 2"} == {(0.0, 0.0)}
         odd = next(row for row in rows if (row["example_id"], row["metric"]) == ("i1", "rubric 1"))
         assert (odd["old"], odd["new"]) == (1.0, 0.0)
+        golden_people.say(workspace, Actor("Mara", "reviewer"), some_answers(workspace), 2, "both", LATER)
+    assert stage("golden", "score", "--run", "awq")["stood"]
+    again = stage("golden", "score", "--run", "awq", "--as", "after reading")
+    assert (again["recorded"], again["stood"]) == (2 * ITEMS, False)
+    with closing(stage.workspace()) as workspace:
+        rows = runs.outcomes(workspace, runs.get(workspace, "awq").run_id).to_pylist()
+        assert len(rows) == 2 * ITEMS
+        assert [(row["old"], row["new"]) for row in rows if row["metric"] == "rubric 2"].count((1.0, 1.0)) == 1
 
 
 def test_a_limit_and_a_failing_stack_leave_the_run_as_it_was_until_all_is_there(stage: Stage) -> None:
