@@ -156,7 +156,7 @@ def _sliced(document: dict[str, Any]) -> list[str]:
     lines: list[str] = []
     for each in document["slices"]:
         told = f"{each['worse']:,} worse, {each['better']:,} better, {each['undecided']:,} undecided"
-        lines.append(f"  {each['evidence']} {each['part']}: {_points(each['difference'])}; {told}")
+        lines.append(f"  {each['evidence']} {each['part']}: {_points(each['difference'])} points; {told}")
     if document["slices"]:
         lines.append("by tokens of the input:")
         for each in document["long_context"]["buckets"]:

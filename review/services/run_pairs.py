@@ -112,7 +112,9 @@ def _unsaid(said: Mapping[str, Any]) -> list[str]:
     sides = [side for side, key in (("baseline", "old"), ("candidate", "new")) if said[key] is None]
     if not sides:
         return []
-    return [f"The run does not say which configuration its {' and '.join(sides)} is; the sample's is taken for it."]
+    return [
+        f"The run does not say of which configuration its {' and '.join(sides)} came; the sample's is taken for it."
+    ]
 
 
 def places(workspace: Workspace, call: Call) -> Answer:

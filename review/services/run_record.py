@@ -150,7 +150,7 @@ def _recorded(
     part = name or look["name"]
     digest = runs.data_hash(table)
     standing = [each for each in run["parts"] if each["evidence"] == evidence and each["source"] == look["source"]]
-    same = next((each for each in standing if each["data_hash"] == digest), None)
+    same = next((each for each in standing if each["data_hash"] == digest and each["superseded_by"] is None), None)
     if same is not None:
         part = same["part"]
     elif any(each["part"] == part and each["evidence"] == evidence for each in run["parts"]):
@@ -202,7 +202,7 @@ def _notes(look: Mapping[str, Any], gathered: _Gathered, examples: int) -> list[
     if open_:
         notes.append(
             f"{open_:,} of {examples:,} examples have nothing that says who is right; they count nowhere. "
-            "Judge them, or have people label them: review judge, review round draw"
+            "Judge them, or have people label them: review judge, review draw"
         )
     if gathered.circular:
         notes.append(

@@ -275,7 +275,7 @@ def test_a_sample_of_other_stacks_is_refused(desk: LocalDesk, tmp_path: Path) ->
         run_record.record(desk, "awq")
     begin(desk, "words", old=["name=base"], new=["name=awq"])
     (made,) = run_record.record(desk, "words")
-    assert "does not say which configuration its baseline and candidate is" in made.notes[0]
+    assert "does not say of which configuration its baseline and candidate came" in made.notes[0]
     with pytest.raises(NotFound, match="Sample 'sample-9' has no pairs"):
         run_record.record(desk, "words", sample="sample-9")
 
