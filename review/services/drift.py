@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from review.services import contracts, judge_watch
+from review.services import contracts, judge_watch, shadow
 from review.services.judge_watch import Drift
 from review.services.watch import ENOUGH, delay_words
 from review.services.workspace import Workspace
@@ -65,6 +65,7 @@ class Report:
         names: of clusters, by id.
         judges: each on its anchors.
         rounds: the newest rounds of watching.
+        metrics: by day, task and side, of traffic whose texts are dropped; see store.live.metrics.
     """
 
     tasks: tuple[Task, ...]
@@ -73,11 +74,12 @@ class Report:
     names: dict[str, str]
     judges: tuple[Drift, ...]
     rounds: tuple[dict[str, Any], ...]
+    metrics: tuple[dict[str, Any], ...]
 
     @property
     def empty(self) -> bool:
         """Nothing was watched yet."""
-        return not self.windows and not self.rounds
+        return not self.windows and not self.rounds and not self.metrics
 
 
 def data_version(workspace: Workspace) -> str:
@@ -96,6 +98,7 @@ def report(workspace: Workspace) -> Report:
         names=store.cluster_names(cursor),
         judges=tuple(judge_watch.drifts(workspace)),
         rounds=tuple(store.rounds(cursor, 10)),
+        metrics=tuple(shadow.metrics(workspace)[:200]),
     )
 
 

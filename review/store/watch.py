@@ -99,7 +99,8 @@ def data_version(cursor: Cursor) -> str:
         SELECT (SELECT count(*) FROM observation), (SELECT count(*) FROM watch_score),
                (SELECT count(*) FROM watch_detector), (SELECT count(*) FROM watch_alert),
                (SELECT count(*) FROM watch_answer), (SELECT count(*) FROM watch_attempt_end),
-               (SELECT count(*) FROM watch_round), (SELECT count(*) FROM assignment)
+               (SELECT count(*) FROM watch_round), (SELECT count(*) FROM assignment),
+               (SELECT count(*) FROM live_metric)
         """
     ).fetchone()
     return "-".join(map(str, row or ()))

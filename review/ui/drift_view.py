@@ -314,4 +314,21 @@ def metrics(found: Report) -> None:
         }
         for each in found.windows[:200]
     ]
-    st.dataframe(rows, hide_index=True, height=320)
+    if rows:
+        st.dataframe(rows, hide_index=True, height=320)
+    if found.metrics:
+        st.caption("Traffic whose texts are dropped reports these alone.")
+        names = ("latency_p50", "latency_p95", "timed_out", "failed", "refused", "cut", "characters", "tokens")
+        st.dataframe(
+            [
+                {
+                    "day": f"{each['day']:%Y-%m-%d}",
+                    "task": line(named(each["task"]), 60),
+                    "side": each["side"],
+                    "exchanges": f"{each['exchanges']:,}",
+                    **{name.replace("_", " "): "" if each[name] is None else f"{each[name]:,.3g}" for name in names},
+                }
+                for each in found.metrics
+            ],
+            hide_index=True,
+        )
