@@ -201,7 +201,8 @@ def table(hidden: frozenset[str]) -> None:
         column_config={
             "Reported": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm"),
             "In runs": st.column_config.ImageColumn(
-                help=f"The last {in_runs.RUNS} runs, oldest first: up is a pass of the candidate, down a fail"
+                width=9 * in_runs.RUNS + 22,  # a strip, and the cell's own margins
+                help=f"The last {in_runs.RUNS} runs, oldest first: up is a pass of the candidate, down a fail",
             ),
         },
         key="entries",
