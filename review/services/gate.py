@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -12,7 +12,17 @@ from review.domain.contract import Contract, Terms
 from review.domain.identity import canonical
 from review.domain.run import EVIDENCE, KINDS
 from review.errors import BadInput, Conflict
-from review.services import contracts, gate_adversarial, gate_labels, gate_outcomes, rounds, runs
+from review.services import (
+    adversarial_runs,
+    contracts,
+    gate_adversarial,
+    gate_labels,
+    gate_outcomes,
+    golden,
+    golden_people,
+    rounds,
+    runs,
+)
 from review.services.contracts import Held
 from review.services.desk import Answer, Call
 from review.services.gate_labels import Labels
@@ -212,13 +222,12 @@ def _gather(workspace: Workspace, run: RunRow, contract: Contract | None) -> _Ca
 
 def _digest(workspace: Workspace, case: _Case) -> str:
     """Of everything that a verdict rests on."""
-    from review.services import adversarial_runs
-
     said = [
         case.held.digest,
         case.labels.digest if case.labels else None,
         sorted([each.evidence, each.part, each.data_hash] for each in case.parts),
         adversarial_runs.version(workspace),
+        golden.data_version(workspace) if case.has("golden") else None,
     ]
     return hashlib.sha256(canonical(said).encode()).hexdigest()
 
@@ -277,9 +286,14 @@ def _judged(workspace: Workspace, case: _Case, now: datetime) -> tuple[Document,
         )
         if each is not None
     ]
-    for kind in KINDS:
+    for kind in ("benchmark", "replay", "shadow"):
         judges |= set(rows.judges.get(kind, ()))
-    found = _with_agreement(case, found, sorted(judges), adversarial.agreement)
+    agreed = {
+        "golden": _on_golden(workspace, rows.judges.get("golden", ()), terms),
+        "adversarial": adversarial.agreement,
+        "": _on_traffic(case, sorted(judges)),
+    }
+    found = _with_agreement(found, agreed, terms)
     found = list(ordered(_required(case, found, notes)))
     notes += _other_gates(case)
     verdict = joined(each.verdict for each in found)
@@ -328,28 +342,44 @@ def _label_parts(workspace: Workspace, case: _Case, notes: list[str]) -> tuple[l
     return found, {each.judge for each in report.tolerance if each.judge is not None}
 
 
-def _with_agreement(
-    case: _Case, found: list[Finding], judges: Sequence[str], on_set: Sequence[Finding]
-) -> list[Finding]:
-    """The parts, with those that rest on a judge held back where people do not agree with it enough."""
+def _on_traffic(case: _Case, judges: Sequence[str]) -> tuple[Finding, ...]:
+    """How far these judges agree with people on the run's traffic."""
     terms = case.held.terms
     alpha = case.look.alpha if case.look and not case.look.refusal else terms.alpha
-    rows: list[Finding] = []
-    if judges and case.labels is not None:
-        rows += gate_labels.judge_rows(case.labels, judges, terms, alpha)
-    elif judges:
-        nothing = NotEstimable("no label on the run's traffic to compare its verdicts with")
-        rows += [gate_labels.agreement(each, "labels", nothing, terms, alpha) for each in judges]
-    held = joined(each.verdict for each in rows) if rows else "parity"
-    on_entries = joined(each.verdict for each in on_set) if on_set else "parity"
-    reason = f"The judge is not shown to agree with people on {terms.judge_agreement:.0%} of pairs, as agreed."
-    result = [
-        each.but(reason) if each.judged and (on_entries if each.id == "adversarial" else held) != "parity" else each
-        for each in found
-    ]
-    everything = [*rows, *on_set]
+    if case.labels is not None:
+        return gate_labels.judge_rows(case.labels, judges, terms, alpha)
+    nothing = NotEstimable("no label on the run's traffic to compare its verdicts with")
+    return tuple(gate_labels.agreement(each, "labels", nothing, terms, alpha) for each in judges)
+
+
+def _on_golden(workspace: Workspace, judges: Sequence[str], terms: Terms) -> tuple[Finding, ...]:
+    """How far these judges agree with people on rubric items of the golden set."""
+    known = {each.judge: each.overall for each in golden_people.agreements(workspace)} if judges else {}
+    nothing = NotEstimable("nobody has scored what this judge scored on the golden set (page Golden set)")
+    return tuple(
+        gate_labels.agreement(f"{each}, golden set", "golden", known.get(each, nothing), terms, terms.alpha)
+        for each in judges
+    )
+
+
+def _with_agreement(found: list[Finding], agreed: Mapping[str, Sequence[Finding]], terms: Terms) -> list[Finding]:
+    """The parts, with those that rest on a judge held back where people do not agree with it enough.
+
+    Args:
+        found: The parts.
+        agreed: Judges against people: under a part's id those of this part alone, under "" those of all others.
+        terms: What was agreed.
+    """
+    everything = [each for rows in agreed.values() for each in rows]
     if not everything:
-        return result
+        return found
+    reason = f"The judge is not shown to agree with people on {terms.judge_agreement:.0%} of pairs, as agreed."
+
+    def poor(id: str) -> bool:
+        rows = everything if id == "weighted_score" else agreed.get(id, agreed[""])
+        return any(each.verdict != "parity" for each in rows)
+
+    result = [each.but(reason) if each.judged and poor(each.id) else each for each in found]
     return [*result, replace(part("judge_agreement", everything), judged=True, rows=tuple(everything))]
 
 

@@ -94,7 +94,7 @@ def read(table: Any) -> Outcomes:
         old=_floats(table, "old"),
         new=_floats(table, "new"),
         by_judge=by_judge,
-        weight=_levelled(_floats(table, "weight"), _dense(whole)),
+        weight=_weights(_floats(table, "weight"), _dense(whole), codes["evidence"], names["evidence"]),
         tokens=_floats(table, "prompt_tokens"),
         steps=_floats(table, "steps"),
         old_steps=_floats(table, "old_steps"),
@@ -299,11 +299,16 @@ def _counted(rows: Outcomes, kept: Bools) -> list[tuple[str, int]]:
     ]
 
 
-def _levelled(weights: Floats, parts: Ints) -> Floats:
-    """Weights with a mean of 1 within each part: how traffic was sampled decides the shares in a part, not its size."""
+def _weights(weights: Floats, parts: Ints, evidence: Ints, names: Sequence[str]) -> Floats:
+    """What each row's example weighs: 1, and in traffic its design weight with a mean of 1 within each part.
+
+    How traffic was sampled decides the shares in a part, not its size; a golden item's rubric items share its weight.
+    """
     if not len(weights):
         return weights
-    return weights / (np.bincount(parts, weights) / np.bincount(parts))[parts]
+    levelled = weights / (np.bincount(parts, weights) / np.bincount(parts))[parts]
+    traffic = np.isin(evidence, [at for at, name in enumerate(names) if name in ("replay", "shadow")])
+    return np.where(traffic, levelled, 1.0)
 
 
 def _dense(codes: Ints) -> Ints:
