@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from review.services import agreement, contracts, gate, runs
+from review.services import adversarial_runs, agreement, contracts, gate, golden, runs
 from review.ui import charts, gate_view, shell
 from review.ui.text import line
 
@@ -39,12 +39,13 @@ names = {line(run.name): run for run in listed}
 asked = next((name for name, run in names.items() if run.run_id == st.query_params.get("run")), None)
 opened = st.session_state.get("gate_ladder_box") or asked or line(listed[-1].name)
 run = names[opened]
-# What a standing depends on
 key = (
     "gate",
     workspace.settings.db,
     agreement.data_version(workspace),
     runs.version(workspace),
+    adversarial_runs.version(workspace),
+    golden.data_version(workspace),
     held.digest,
     len(verdicts),
 )

@@ -77,7 +77,7 @@ def read(table: Any) -> Outcomes:
         names[name] = encoded.dictionary.to_pylist()
     value, known = runs.differences(table)
     deciders: list[str] = names["decider"]
-    is_judge = np.array([each.startswith(runs.JUDGED) for each in deciders] or [False], dtype=np.bool_)
+    is_judge = np.array([f"{each} ".startswith(runs.JUDGED) for each in deciders] or [False], dtype=np.bool_)
     by_judge = is_judge[codes["decider"]] if len(deciders) else np.zeros(0, np.bool_)
     judges: dict[str, tuple[str, ...]] = {}
     for at, kind in enumerate(names["evidence"]):
