@@ -130,7 +130,11 @@ def test_fifty_questions_become_a_round_labels_and_a_signed_verdict(
     assert (again["look"], again["verdict"]) == (gated["look"], gated["verdict"])
 
     report = tmp_path / "parity.html"
-    run(app, config, "report", "--run", "kv8", "-o", str(report))
+    told = subprocess.run(
+        [*REVIEW, "report", "--run", "kv8", "-o", str(report), "--db", str(app.db)],
+        **{"capture_output": True, "text": True, "timeout": 300, "env": os.environ | {"REVIEW_CONFIG": str(config)}},
+    )
+    assert told.returncode == 0, told.stderr
     shown = visit(app, "/", name="Nora").context.new_page()
     shown.goto(report.as_uri())
     expect(shown.get_by_text("Inconclusive").first).to_be_visible()
@@ -139,6 +143,6 @@ def test_fifty_questions_become_a_round_labels_and_a_signed_verdict(
     write_live_traffic(tmp_path / "live", 200)
     watched = run(app, config, "watch", "--once")
     assert (watched["scored"], watched["alerts"]) == (200, 1)
-    told = [json.loads(line) for line in (tmp_path / "alerts.jsonl").read_text("utf-8").splitlines()]
-    assert [each["task"] for each in told] == ["orders"]
+    alerts = [json.loads(line) for line in (tmp_path / "alerts.jsonl").read_text("utf-8").splitlines()]
+    assert [each["task"] for each in alerts] == ["orders"]
     assert run(app, config, "watch", "--once")["alerts"] == 0
