@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from review.services import agreement, calibration, looks, parity, tone
+from review.services import agreement, calibration, contracts, looks, parity, tone
 from review.services import report as report_service
 from review.services.parity_report import ParityReport
 from review.ui import calibration_section, charts, parity_sections, report_button, shell, tone_section
@@ -22,7 +22,7 @@ DETAILS = {
 session = shell.page("parity.py")
 workspace, actor = session.workspace, session.actor
 version = agreement.data_version(workspace)
-contract = workspace.settings.config.contract
+contract = contracts.agreed(workspace)
 
 
 @st.cache_resource(ttl=3600, max_entries=16, show_spinner="Weighing labels and verdicts …")

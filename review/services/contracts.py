@@ -66,6 +66,12 @@ def in_force(workspace: Workspace) -> Terms:
     return held(workspace).terms
 
 
+def agreed(workspace: Workspace) -> Contract:
+    """What is in force for labels alone: what Parity and its looks go by."""
+    terms = in_force(workspace)
+    return Contract.model_validate(terms.model_dump(include=set(Contract.model_fields)))
+
+
 def held(workspace: Workspace, terms: Contract | None = None) -> Held:
     """A contract with its signatures: the one in force, or the one that is given."""
     listed = store.versions(workspace.database.cursor())

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from review.domain.contract import Contract
+from review.services.contracts import agreed
 from review.services.outcomes import (
     CANNOT_TELL,
     NONE,
@@ -64,13 +65,13 @@ def parity(
         workspace: The open workspace.
         round_id: Only this round's frame and labels; all rounds and imports by default.
         sources: Only pairs from these, as services.runs.traffic_sources says of a run.
-        contract: What was agreed; the configuration's by default.
+        contract: What was agreed; by default the newest that was signed, else the configuration's.
         alpha: One-sided, for every claim; the contract's by default.
 
     Raises:
         NotFound: There is no such round.
     """
-    contract = workspace.settings.config.contract if contract is None else contract
+    contract = agreed(workspace) if contract is None else contract
     used = contract.alpha if alpha is None else alpha
     evidence = gather(workspace, round_id, sources, contract)
     tolerance = _tolerance(evidence, contract, used)

@@ -10,8 +10,9 @@ import pytest
 
 from review.domain.card import Answers
 from review.errors import NotFound
+from review.services import contracts, rounds
 from review.services import label as serving
-from review.services import rounds
+from review.services.desk import Call
 from review.services.outcomes import WORST_CASE
 from review.services.parity import parity
 from review.services.parity_report import OVERALL, ParityReport, TaskParity
@@ -224,3 +225,10 @@ def test_the_report_is_json_without_nan_and_names_the_assumption(workspace: Work
     assert set(document["parts"]) == {"tolerance", "failure_modes", "direction"}
     assert "random sample" in document["notes"][0]
     assert document["next_round"] is None  # every pair that can differ is labelled
+
+
+def test_parity_goes_by_the_contract_that_was_signed(workspace: Workspace) -> None:
+    assert contracts.agreed(workspace).digest == workspace.settings.config.contract.digest
+    terms = contracts.configured(workspace.settings.config).model_copy(update={"tolerance": 0.04})
+    contracts.sign(workspace, Call({"terms": terms.model_dump(), "name": "Ana"}, None, "ana", NOW))
+    assert parity(workspace).contract.tolerance == 0.04
