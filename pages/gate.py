@@ -57,7 +57,7 @@ with st.container(border=True), shell.errors():
 shown = of_run[run.run_id]
 if shown:
     with st.container(border=True):
-        gate_view.evidence((*key, run.run_id, shown[-1]["number"]), shown[-1])
+        gate_view.evidence(workspace, session.actor, (*key, run.run_id, shown[-1]["number"]), shown[-1])
     with st.expander("What to know beside the parts"):
         gate_view.beside(shown[-1])
     if len(shown) > 1:

@@ -32,7 +32,7 @@ run = known.get(opened or "", listed[-1])
 runs_view.overview(listed, recorded, run.run_id)
 key = ("runs", workspace.settings.db, runs.version(workspace))
 with st.container(border=True), shell.errors():
-    runs_view.one_run(workspace, run, [each for each in recorded if each.run_id == run.run_id], key)
+    runs_view.one_run(workspace, session.actor, run, [each for each in recorded if each.run_id == run.run_id], key)
 with shell.errors():
-    runs_view.comparison(workspace, run, listed, key)
+    runs_view.comparison(workspace, session.actor, run, listed, key)
 charts.downloads()

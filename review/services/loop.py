@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -51,6 +52,11 @@ def suggest(workspace: Workspace, pair_id: str, side: Side = "new", category: st
     noted = [each for of, each in store.noted_categories(cursor, pair_id) if of == side and each in legal]
     chosen = category or next(iter(noted), OTHER if OTHER in legal else legal[-1])
     return Suggestion(side, chosen, tuple(store.entries_of_pair(cursor, pair_id)))
+
+
+def standing(workspace: Workspace, pair_ids: Sequence[str], side: Side = "new") -> dict[str, str]:
+    """Which of these pairs stand in the adversarial set with this side failing: pair id to entry id."""
+    return store.entries_of_pairs(workspace.database.cursor(), pair_ids, side)
 
 
 def promote(

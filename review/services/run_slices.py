@@ -265,11 +265,15 @@ def tool_chains(workspace: Workspace, run_id: str, level: float = LEVEL) -> Tool
     return tool_chains_of(runs.outcomes(workspace, run_id), level)
 
 
-def worse(workspace: Workspace, run_id: str, evidence: Evidence, part: str, limit: int = LISTED) -> list[Example]:
-    """Examples of a part that the candidate does worse on, the largest losses first."""
+def worse(
+    workspace: Workspace, run_id: str, evidence: Evidence, part: str | None = None, limit: int = LISTED
+) -> list[Example]:
+    """Examples of a part (None: of all) that the candidate does worse on, the largest losses first."""
     table = runs.outcomes(workspace, run_id, evidence)
     values, known = differences(table)
-    there = pc.equal(table["part"], part).to_numpy(zero_copy_only=False).astype(np.bool_)
+    there = np.ones(table.num_rows, np.bool_)
+    if part is not None:
+        there = pc.equal(table["part"], part).to_numpy(zero_copy_only=False).astype(np.bool_)
     rows = np.flatnonzero(there & known & (values < 0) & (_whole(table, "repeat") == 0))
     rows = rows[np.argsort(values[rows], kind="stable")][:limit]
     return [Example(**row) for row in _examples(table, rows)]

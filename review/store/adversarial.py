@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -264,6 +264,19 @@ def entries_of_pair(cursor: duckdb.DuckDBPyConnection, pair_id: str) -> list[tup
         {"pair_id": pair_id},
     )
     return [(str(entry_id), failed, str(category)) for entry_id, failed, category in rows]
+
+
+def entries_of_pairs(cursor: duckdb.DuckDBPyConnection, pair_ids: Sequence[str], failed: Side) -> dict[str, str]:
+    """The first entry that each of these pairs or traces has of a failing side; those without one are left out."""
+    rows = _rows(
+        cursor,
+        """
+        SELECT pair_id, arg_min(entry_id, seq) FROM adversarial_entry
+        WHERE failed = $failed AND pair_id IN (SELECT unnest($pairs::VARCHAR[])) GROUP BY pair_id
+        """,
+        {"failed": failed, "pairs": list(pair_ids)},
+    )
+    return {str(pair_id): str(entry_id) for pair_id, entry_id in rows}
 
 
 def noted_categories(cursor: duckdb.DuckDBPyConnection, pair_id: str) -> list[tuple[Side, str]]:

@@ -109,7 +109,7 @@ def _slice_picture(view: View, judge: str, dimension: str, found: Slicing) -> No
                 if isinstance(result, Estimate)
             )
             st.caption(told or plain(f"kappa and AC1: {getattr(each.kappa, 'reason', '')}"))
-            pair_list(view.workspace, each.rows, each.name, f"{name}_{each.name}")
+            pair_list(view.workspace, each.rows, each.name, f"{name}_{each.name}", view.round_id)
 
 
 def _standing_out(ordered: list[Slice], whole: float) -> str:
@@ -211,7 +211,7 @@ def _figures(view: View, figures: dict[str, Figure], name: str, reference: float
         )
     unclear(results)
     if chosen is not None:
-        pair_list(view.workspace, figures[chosen].rows, chosen, f"{name}_{chosen}")
+        pair_list(view.workspace, figures[chosen].rows, chosen, f"{name}_{chosen}", view.round_id)
 
 
 def reviewer_section(view: View) -> None:
@@ -292,7 +292,7 @@ def _table(view: View, found: Reviewers) -> None:
     if not len(rows):
         st.caption("There are none.")
     else:
-        pair_list(view.workspace, rows, f"{who}: {what}", f"person_{who}_{what}")
+        pair_list(view.workspace, rows, f"{who}: {what}", f"person_{who}_{what}", view.round_id)
 
 
 def _behind(person: Reviewer, what: str) -> Ints:
@@ -363,7 +363,7 @@ def two_judges_section(view: View, names: tuple[str, ...]) -> None:
     )
     for cell, title in titles.items():
         if title == chosen:
-            pair_list(view.workspace, found.cells[cell], title, f"two_{one}_{two}_{cell}")
+            pair_list(view.workspace, found.cells[cell], title, f"two_{one}_{two}_{cell}", view.round_id)
 
 
 def _two_words(found: TwoJudges) -> None:

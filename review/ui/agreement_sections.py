@@ -205,7 +205,7 @@ def _confusion(view: View, judge: str, comparison: Comparison) -> None:
     people, said = charts.words(human), charts.words(verdict)
     st.markdown(f"**People say “{people}”, the judge says “{said}”: {count:,} {'pair' if count == 1 else 'pairs'}**")
     if lines:
-        show_lines(count, lines, f"{judge}_{comparison.dimension}_{human}_{verdict}")
+        show_lines(count, lines, f"{judge}_{comparison.dimension}_{human}_{verdict}", view.round_id)
 
 
 def _order(view: View, judge: JudgeAgreement) -> None:

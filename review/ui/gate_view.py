@@ -8,18 +8,28 @@ from typing import Any
 
 import streamlit as st
 
-from review.services import gate
+from review.domain.failure import Provenance
+from review.domain.run import Evidence
+from review.services import gate, run_slices
 from review.services.contracts import Held
 from review.services.gate import Standing
 from review.services.gate_report import unit
-from review.services.workspace import Workspace
+from review.services.run_slices import Example
+from review.services.workspace import Actor, Workspace
 from review.store.runs import RunRow
 from review.ui import charts, gate_charts, shell
 from review.ui.parity_sections import ICONS, WORDS
+from review.ui.runs_view import examples
 from review.ui.text import line, plain
 
 Document = Mapping[str, Any]
 _LISTED = 30
+# Which kinds of evidence hold the examples that a part rests on.
+_EXAMPLES: dict[str, tuple[Evidence, ...]] = {
+    "tolerance": ("replay", "shadow"),
+    "benchmark": ("benchmark",),
+    "golden": ("golden",),
+}
 
 
 @st.cache_resource(ttl=3600, max_entries=32, show_spinner="Seeing what there is …")
@@ -104,7 +114,7 @@ def _button(workspace: Workspace, run: RunRow, found: Standing, actor: str) -> N
         )
 
 
-def evidence(key: tuple[Hashable, ...], document: Document) -> None:
+def evidence(workspace: Workspace, actor: Actor, key: tuple[Hashable, ...], document: Document) -> None:
     """All parts against what was agreed, then one opened."""
     parts: list[Document] = document["parts"]
     drawn = charts.draw(
@@ -132,6 +142,28 @@ def evidence(key: tuple[Hashable, ...], document: Document) -> None:
         label_visibility="collapsed",
     )
     _part(key, titles[chosen])
+    _failing(workspace, actor, key, document["run"]["run_id"], titles[chosen])
+
+
+@st.cache_resource(ttl=3600, max_entries=32, show_spinner=False)
+def _worse(
+    key: tuple[Hashable, ...],  # noqa: ARG001 the cache's key
+    _workspace: Workspace,
+    run_id: str,
+    kinds: tuple[Evidence, ...],
+) -> list[Example]:
+    return [each for kind in kinds for each in run_slices.worse(_workspace, run_id, kind)]
+
+
+def _failing(workspace: Workspace, actor: Actor, key: tuple[Hashable, ...], run_id: str, part: Document) -> None:
+    """The examples of a part that new does worse on, each a click away from the adversarial set."""
+    kinds = _EXAMPLES.get(part["id"])
+    found = _worse((*key, "worse"), workspace, run_id, kinds) if kinds else []
+    if not found:
+        return
+    st.markdown("**Examples that got worse**")
+    seen = Provenance("gate", run_id)
+    examples(workspace, actor, found, len(found), seen, f"gate_worse_{run_id}_{part['id']}")
 
 
 def _part(key: tuple[Hashable, ...], part: Document) -> None:

@@ -14,7 +14,7 @@ from review.ui.text import plain
 SHOWN = 200
 
 
-def pair_list(workspace: Workspace, rows: Ints, heading: str, key: str) -> None:
+def pair_list(workspace: Workspace, rows: Ints, heading: str, key: str, round_id: str | None = None) -> None:
     """The first SHOWN of the pairs with these row numbers.
 
     Args:
@@ -22,14 +22,15 @@ def pair_list(workspace: Workspace, rows: Ints, heading: str, key: str) -> None:
         rows: Row numbers.
         heading: What the pairs have in common; may hold foreign text.
         key: Unique on the page.
+        round_id: The round that the page looks at: where a pair is come upon.
     """
     count = len(rows)
     st.markdown(f"**{plain(heading, 160)}: {count:,} {'pair' if count == 1 else 'pairs'}**")
     if count:
-        show_lines(count, agreement.pair_lines(workspace, rows, SHOWN), key)
+        show_lines(count, agreement.pair_lines(workspace, rows, SHOWN), key, round_id)
 
 
-def show_lines(count: int, lines: list[PairLine], key: str) -> None:
+def show_lines(count: int, lines: list[PairLine], key: str, round_id: str | None = None) -> None:
     """Lines of `count` pairs; a selected row opens its pair."""
     picked = st.dataframe(
         [{"Pair": line.pair_id, "Task": line.task or "", "Last message": line.ask} for line in lines],
@@ -45,4 +46,5 @@ def show_lines(count: int, lines: list[PairLine], key: str) -> None:
     )
     if picked.selection.rows:
         chosen = lines[picked.selection.rows[0]].pair_id
-        st.switch_page(shell.PAGES_FOLDER / "pair.py", query_params={"pair": chosen})
+        seen = {"from": f"round:{round_id}"} if round_id else {}
+        st.switch_page(shell.PAGES_FOLDER / "pair.py", query_params={"pair": chosen, **seen})

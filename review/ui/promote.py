@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import streamlit as st
@@ -12,6 +13,10 @@ from review.services import flag, loop
 from review.services.workspace import Actor, Workspace
 from review.ui import failure, shell
 from review.ui.text import line, plain
+
+COLUMN = "Adversarial set"
+INTO = "Into the set"
+_WIDTH = 130
 
 
 def button(
@@ -49,6 +54,70 @@ def button(
             shell.link("adversarial.py", plain(f"{entry_id}: {name} of {failed}"), query={"entry": entry_id})
         with st.popover("Say more", icon=":material/edit:", type="tertiary"):
             _form(workspace, actor, pair_id, provenance, found, names, key)
+
+
+def table(
+    workspace: Workspace,
+    actor: Actor,
+    rows: Sequence[Mapping[str, object]],
+    pairs: Sequence[str | None],
+    provenance: Provenance,
+    key: str,
+    *,
+    offer: bool = True,
+) -> None:
+    """Examples as rows: a selected one opens its pair, a button in each puts what new failed into the set.
+
+    Where an example stands in the set, the button is the entry's id, and opens it.
+
+    Args:
+        workspace: where.
+        actor: who looks.
+        rows: what is shown of each.
+        pairs: the pair of each, where it has one.
+        provenance: what the page shows, as in `button`.
+        key: unique on the page.
+        offer: they are failures, so that the buttons are there.
+    """
+    there = [each for each in pairs if each is not None] if offer else []
+    with shell.errors():
+        entries = loop.standing(workspace, there)
+    # Ids and our own words alone: the labels of such buttons are read as Markdown.
+    buttons = {COLUMN: [None if each is None else entries.get(each, INTO) for each in pairs]} if there else {}
+    picked = st.dataframe(
+        [{**{name: column[at] for name, column in buttons.items()}, **row} for at, row in enumerate(rows)],
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key=key,
+        column_config={COLUMN: st.column_config.ButtonColumn(key=f"{key}_into", width=_WIDTH)} if there else None,
+    )
+    clicked: Mapping[str, int] | None = st.session_state.get(f"{key}_into") if there else None
+    if clicked is not None and clicked["row"] < len(pairs):
+        _clicked(workspace, actor, pairs[clicked["row"]], entries, provenance)
+    elif picked.selection.rows:
+        _open(pairs[picked.selection.rows[0]], provenance)
+
+
+def _clicked(
+    workspace: Workspace, actor: Actor, pair_id: str | None, entries: Mapping[str, str], provenance: Provenance
+) -> None:
+    """Open the entry that a pair has, else make it one."""
+    if pair_id is None:
+        return
+    if entry := entries.get(pair_id):
+        st.switch_page(shell.PAGES_FOLDER / "adversarial.py", query_params={"entry": entry})
+    with shell.errors():
+        found = loop.suggest(workspace, pair_id)
+    _promote(workspace, actor, pair_id, found.failed, found.category, provenance, "")
+
+
+def _open(pair_id: str | None, provenance: Provenance) -> None:
+    if pair_id is None:
+        st.caption("This example has no pair to read.")
+        return
+    query = {"pair": pair_id, "from": f"{provenance.kind}:{provenance.id}"}
+    st.switch_page(shell.PAGES_FOLDER / "pair.py", query_params=query)
 
 
 def _form(

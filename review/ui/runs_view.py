@@ -8,13 +8,14 @@ from typing import Any
 
 import streamlit as st
 
+from review.domain.failure import Provenance
 from review.domain.run import EVIDENCE, KINDS, Evidence, StackCard
 from review.services import run_slices, runs
 from review.services.run_slices import Compared, Example, LongContext, PartSlice, ToolChains
-from review.services.workspace import Workspace
+from review.services.workspace import Actor, Workspace
 from review.stats.estimate import Estimate, Result
 from review.store.runs import PartRow, RunRow
-from review.ui import charts, runs_charts, shell
+from review.ui import charts, promote, runs_charts, shell
 from review.ui.runs_charts import Dot
 from review.ui.text import line, plain
 
@@ -140,7 +141,9 @@ def _open(run_id: str) -> None:
     st.session_state["runs_open"] = run_id
 
 
-def one_run(workspace: Workspace, run: RunRow, recorded: Sequence[PartRow], key: tuple[Hashable, ...]) -> None:
+def one_run(
+    workspace: Workspace, actor: Actor, run: RunRow, recorded: Sequence[PartRow], key: tuple[Hashable, ...]
+) -> None:
     """A run opened: stacks, parts, what got worse, prompts by length, chains of tool calls."""
     st.subheader(plain(f"{run.number} · {run.name}", 120), anchor=False)
     _stacks(run)
@@ -149,7 +152,7 @@ def one_run(workspace: Workspace, run: RunRow, recorded: Sequence[PartRow], key:
         st.code("\n".join(HOW[each].format(run=run.number) for each in EVIDENCE), language=None)
         return
     found = _opened((*key, run.run_id), workspace, run.run_id)
-    _parts(workspace, run, found.parts, key)
+    _parts(workspace, actor, run, found.parts, key)
     with charts.beside("run_slices") as (left, right):
         with left:
             _long_context(found.long_context, (*key, run.run_id))
@@ -176,7 +179,9 @@ def _said(card: StackCard, name: str) -> str:
     return said[:12] if name == "config_hash" else line(said, 120)
 
 
-def _parts(workspace: Workspace, run: RunRow, parts: Sequence[PartSlice], key: tuple[Hashable, ...]) -> None:
+def _parts(
+    workspace: Workspace, actor: Actor, run: RunRow, parts: Sequence[PartSlice], key: tuple[Hashable, ...]
+) -> None:
     """The difference on each part as dot and whisker; a part that is chosen lists what got worse."""
     st.markdown("**Difference on each part**")
     named = {_part_name(each): each for each in parts}
@@ -207,7 +212,9 @@ def _parts(workspace: Workspace, run: RunRow, parts: Sequence[PartSlice], key: t
         found = _worse((*key, run.run_id), workspace, run.run_id, chosen.evidence, chosen.part)
         with st.container(border=True):
             st.markdown(f"**{plain(_part_name(chosen), 120)}: {chosen.worse:,} got worse**")
-            examples(found, chosen.worse, f"worse_{run.run_id}", ("Old", "New"))
+            seen = Provenance("run", run.run_id)
+            offer = chosen.evidence != "adversarial"
+            examples(workspace, actor, found, chosen.worse, seen, f"worse_{run.run_id}", offer=offer)
 
 
 def _part_name(each: PartSlice) -> str:
@@ -297,7 +304,9 @@ def _decided(detail: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in decided.items())
 
 
-def comparison(workspace: Workspace, run: RunRow, listed: Sequence[RunRow], key: tuple[Hashable, ...]) -> None:
+def comparison(
+    workspace: Workspace, actor: Actor, run: RunRow, listed: Sequence[RunRow], key: tuple[Hashable, ...]
+) -> None:
     """Another run's candidate beside this one's, example by example."""
     others = {each.run_id: each for each in sorted(listed, key=lambda each: -each.number) if each.run_id != run.run_id}
     if not others:
@@ -336,11 +345,34 @@ def comparison(workspace: Workspace, run: RunRow, listed: Sequence[RunRow], key:
     for title, flipped in (("Got worse", found.worse), ("Got better", found.better)):
         total = sum(each.worse if title == "Got worse" else each.better for each in found.kinds)
         st.markdown(f"**{title}: {total:,}**")
-        examples(flipped, total, f"{title}_{a.run_id}_{b.run_id}", names)
+        key_of = f"{title}_{a.run_id}_{b.run_id}"
+        seen = Provenance("run", b.run_id)
+        examples(workspace, actor, flipped, total, seen, key_of, names, offer=title == "Got worse")
 
 
-def examples(found: Sequence[Example], total: int, key: str, names: tuple[str, str]) -> None:
-    """Examples as rows; a selected one opens its pair."""
+def examples(
+    workspace: Workspace,
+    actor: Actor,
+    found: Sequence[Example],
+    total: int,
+    provenance: Provenance,
+    key: str,
+    names: tuple[str, str] = ("Old", "New"),
+    *,
+    offer: bool = True,
+) -> None:
+    """Examples as rows: a selected one opens its pair, a button puts it into the adversarial set.
+
+    Args:
+        workspace: Where.
+        actor: Who looks.
+        found: The examples.
+        total: How many there are of their kind.
+        provenance: What shows them.
+        key: Unique on the page.
+        names: What the two values of each are called.
+        offer: They are failures, which the set may take.
+    """
     if not found:
         st.caption("None.")
         return
@@ -356,15 +388,11 @@ def examples(found: Sequence[Example], total: int, key: str, names: tuple[str, s
         }
         for each in found
     ]
-    picked = st.dataframe(rows, hide_index=True, on_select="rerun", selection_mode="single-row", key=key)
     first = f"The first {len(found)} of {total:,}. " if total > len(found) else ""
-    st.caption(first + "Select a row to read its pair, where it has one.")
-    if picked.selection.rows:
-        chosen = found[picked.selection.rows[0]].pair_id
-        if chosen is None:
-            st.caption("This example has no pair to read.")
-        else:
-            st.switch_page(shell.PAGES_FOLDER / "pair.py", query_params={"pair": chosen})
+    pairs = [each.pair_id for each in found]
+    promote.table(workspace, actor, rows, pairs, provenance, key, offer=offer)
+    put = "; the button beside it puts it into the adversarial set." if offer and any(pairs) else "."
+    st.caption(f"{first}Select a row to read its pair, where it has one{put}")
 
 
 def _value(value: float | None) -> str:

@@ -8,10 +8,12 @@ from pathlib import Path
 from streamlit.testing.v1 import AppTest
 
 from review.domain.contract import Terms
-from review.services import contracts, gate
+from review.domain.failure import Provenance
+from review.services import contracts, flag, gate, loop
 from review.services.desk import Call
 from review.services.workspace import Workspace
 from tests import gating
+from tests.adversarial import add_pairs
 from tests.app.conftest import RunPage
 from tests.conftest import NOW
 
@@ -61,6 +63,25 @@ def test_a_step_of_the_ladder_opens(workspace: Workspace, run_page: RunPage) -> 
     page.selectbox(key="gate_ladder_box").select("awq").run()
     assert not page.exception
     assert "worse than agreed in Benchmarks" in said(page)
+
+
+def test_what_failed_at_the_gate_stands_in_the_adversarial_set_once(workspace: Workspace, run_page: RunPage) -> None:
+    run = gating.begin(workspace, "awq")
+    add_pairs(workspace, "p-lost")
+    told = gating.outcomes([(1.0, 0.0), (1.0, 0.0), *gating.spread(300, 58, 10)])
+    named = told.append_column("pair_id", [["p-lost"] + [None] * (told.num_rows - 1)])
+    gating.add(workspace, run, "benchmark", "mmlu", named)
+    gate.gate(workspace, run, None, "ada", NOW + timedelta(hours=1))
+    page = run_page("gate.py")
+    listed = page.dataframe[0].value
+    assert listed["Adversarial set"].fillna("").tolist()[:2] == ["Into the set", ""]
+    assert len(listed) == 60
+    seen = Provenance("gate", run.run_id)
+    for _ in range(2):
+        loop.promote(workspace, "p-lost", "new", "other", seen, "Mara", NOW)
+    page.run()
+    assert page.dataframe[0].value["Adversarial set"].fillna("").tolist()[:2] == ["A-00001", ""]
+    assert len(flag.entries(workspace)) == 1
 
 
 def test_only_leads_see_it(run_page: RunPage) -> None:
