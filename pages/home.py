@@ -1,5 +1,7 @@
 """Home: where do I stand, and what is next, by role."""
 
+from datetime import UTC, datetime
+
 import streamlit as st
 
 from review.services import overview
@@ -16,7 +18,7 @@ WELCOME: dict[Role, str] = {
 session = shell.page("home.py")
 actor = session.actor
 with shell.errors():
-    stand = overview.standing(session.workspace, actor)
+    stand = overview.standing(session.workspace, actor, datetime.now(UTC))
 
 st.title(f"Hello {plain(actor.name, 40)}", anchor=False)
 st.caption(WELCOME[actor.role])

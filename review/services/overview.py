@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from review.domain.failure import person
-from review.services import adjudicate, flag, label, rounds
+from review.services import adjudicate, alerts, flag, gate, label, rounds, runs
 from review.services.rounds import RoundSummary
 from review.services.workspace import Actor, Workspace
 from review.store import counts
@@ -50,8 +50,8 @@ def facts(workspace: Workspace) -> Counts:
     return counts.read(workspace.database)
 
 
-def standing(workspace: Workspace, actor: Actor) -> Standing:
-    """Where `actor` stands."""
+def standing(workspace: Workspace, actor: Actor, now: datetime) -> Standing:
+    """Where `actor` stands at `now`."""
     drawn = rounds.list_rounds(workspace)
     entries = flag.entries(workspace, limit=_FLAGS)
     found = facts(workspace)
@@ -59,10 +59,12 @@ def standing(workspace: Workspace, actor: Actor) -> Standing:
         "reviewer": lambda: [*_to_label(workspace, actor, drawn), *_to_confirm(entries, actor)],
         "support": lambda: [*_to_flag(), *_to_confirm(entries, actor)],
         "lead": lambda: [
+            *_to_look_after(workspace, now),
             *_to_draw(found, drawn),
             *_to_adjudicate(workspace, actor, drawn),
             *_to_watch(drawn),
             *_to_confirm(entries, actor),
+            *_to_decide(workspace, actor, drawn),
             *_to_read(found),
         ],
     }[actor.role]()
@@ -133,11 +135,48 @@ def _to_confirm(entries: list[flag.Entry], actor: Actor) -> Iterator[Step]:
         yield Step(text, "Look and confirm", "adversarial.py")
 
 
+def _to_look_after(workspace: Workspace, now: datetime) -> Iterator[Step]:
+    """Alerts that nobody has acknowledged or silenced."""
+    found = [each for each in alerts.alerts(workspace, now) if each.state == "open"]
+    if found:
+        noun = "1 drift alert is" if len(found) == 1 else f"{len(found):,} drift alerts are"
+        newest = found[0]
+        text = f"{noun} open. The newest: {alerts.title(alerts.described(newest))}."
+        yield Step(text, "See what drifts", "drift.py", {"alert": newest.alert_id})
+
+
+def _to_decide(workspace: Workspace, actor: Actor, drawn: list[RoundSummary]) -> Iterator[Step]:
+    """From labels to a verdict: a run, its evidence, the gate, the report."""
+    listed = runs.list_runs(workspace)
+    if not listed:
+        if any(each.progress.state != "open" and each.progress.done for each in drawn):
+            text = "A round is labelled. A run records what is compared with what, so that the gate can decide on it."
+            yield Step(text, "Begin a run", "runs.py")
+        return
+    run = listed[-1]
+    asked = {"run": run.run_id}
+    if not runs.parts(workspace, run.run_id):
+        yield Step(f"Run {run.number}, {run.name}, has no evidence yet.", "See what it can hold", "runs.py", asked)
+    elif (document := gate.last(workspace, run.run_id)) is None:
+        text = f"Run {run.number}, {run.name}, has evidence and no verdict yet. The gate decides on it."
+        yield Step(text, "Gate it", "gate.py", asked)
+    else:
+        # Who still labels must not learn here what the labels so far amount to.
+        closed = rounds.has_open_slots(workspace, actor.name, None)
+        said = "its verdict is on record" if closed else f"the gate says {document['verdict']}"
+        text = f"Run {run.number}, {run.name}: {said}."
+        yield Step(text, "See why", "gate.py", asked)
+
+
 def _to_read(found: Counts) -> Iterator[Step]:
     if found.verdicts and (found.labels or found.simulated):
         yield Step("People and judge have spoken about the same pairs.", "See how far they agree", "agreement.py")
     if found.labels or found.simulated:
-        yield Step("Labels say what went wrong, before and after.", "See whether new is as good as old", "parity.py")
+        yield Step(
+            "Labels say what went wrong, before and after.",
+            "See whether new is as good as old, and save the report",
+            "parity.py",
+        )
 
 
 def _lately(workspace: Workspace, drawn: list[RoundSummary], entries: list[flag.Entry]) -> list[Event]:

@@ -391,7 +391,10 @@ def examples(
     first = f"The first {len(found)} of {total:,}. " if total > len(found) else ""
     pairs = [each.pair_id for each in found]
     promote.table(workspace, actor, rows, pairs, provenance, key, offer=offer)
-    put = "; the button beside it puts it into the adversarial set." if offer and any(pairs) else "."
+    if not any(pairs):
+        st.caption(f"{first}No pair shows these; the example's name says where to read it.")
+        return
+    put = "; the button beside it puts it into the adversarial set." if offer else "."
     st.caption(f"{first}Select a row to read its pair, where it has one{put}")
 
 
