@@ -64,16 +64,16 @@ def _check(alpha: float, looks: int, taken: Sequence[float]) -> None:
             f"the contract plans {looks} looks and this would be look {len(taken)}; its alpha is spent. "
             "Draw a new round for a new verdict"
         )
+    if any(fraction >= 1 for fraction in taken[:-1]):
+        raise ValueError(
+            "the plan was full at an earlier look, which used all there was; draw a new round for a new verdict"
+        )
     if taken[0] <= 0 or any(later <= earlier for earlier, later in pairwise(taken)):
         raise ValueError(f"information fractions rise and are above 0, got {list(taken)}")
     if any(later - earlier < _LEAST_GROWTH for earlier, later in pairwise([0.0, *taken])):
         raise ValueError(
             f"information fractions {list(taken)} grow by less than {_LEAST_GROWTH:.1%} of the plan; "
             "label more pairs before looking again"
-        )
-    if any(fraction >= 1 for fraction in taken[:-1]):
-        raise ValueError(
-            f"all alpha was spent at information fraction {taken[-2]:g}; draw a new round for a new verdict"
         )
 
 
