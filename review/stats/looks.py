@@ -65,9 +65,7 @@ def _check(alpha: float, looks: int, taken: Sequence[float]) -> None:
             "Draw a new round for a new verdict"
         )
     if any(fraction >= 1 for fraction in taken[:-1]):
-        raise ValueError(
-            "the plan was full at an earlier look, which used all there was; draw a new round for a new verdict"
-        )
+        raise ValueError("all alpha was spent at the look at the full plan; draw a new round for a new verdict")
     if taken[0] <= 0 or any(later <= earlier for earlier, later in pairwise(taken)):
         raise ValueError(f"information fractions rise and are above 0, got {list(taken)}")
     if any(later - earlier < _LEAST_GROWTH for earlier, later in pairwise([0.0, *taken])):
