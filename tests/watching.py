@@ -33,11 +33,12 @@ def add_pairs(
     clusters: tuple[str, ...] = (),
     worse: str | None = None,
     seed: int = 1,
+    distinct: bool = False,
 ) -> list[str]:
     """Pairs spread evenly over days; of `lost` old alone is right, of `won` new alone. Returns their ids.
 
     Without `known` the answers tell nothing of correctness: the worse one says "bad", the better one "good".
-    With `worse`, only this cluster loses.
+    With `worse`, only this cluster loses; with `distinct`, every question names its pair.
     """
     rng = np.random.default_rng(seed)
     draws = rng.random(count)
@@ -60,13 +61,14 @@ def add_pairs(
                 "at": start + timedelta(days=days * at / count),
                 "cluster": groups[at],
                 "differs": known and old != new,
+                "asked": f'[{{"role":"user","content":"Ask{f" {name}" if distinct else ""}"}}]',
             }
         )
     staged = pa.Table.from_pylist(
         rows,
         pa.schema(
             [
-                *((n, pa.string()) for n in ("id", "old", "new", "cluster")),
+                *((n, pa.string()) for n in ("id", "old", "new", "cluster", "asked")),
                 ("at", pa.timestamp("us", tz="UTC")),
                 ("differs", pa.bool_()),
             ]
@@ -77,7 +79,7 @@ def add_pairs(
         given = {"task": task, "source": source, "now": NOW}
         cursor.execute(
             """
-            INSERT INTO pair SELECT id, 'prompt-' || id, $task, '[{"role":"user","content":"Ask"}]', NULL, NULL,
+            INSERT INTO pair SELECT id, 'prompt-' || id, $task, asked, NULL, NULL,
                    old, new, NULL, false, differs, $source, $now FROM live
             """,
             given,
@@ -86,7 +88,7 @@ def add_pairs(
             """
             INSERT INTO trace BY NAME
             SELECT 't-' || id AS trace_id, id AS content_hash, 'prompt-' || id AS prompt_id, $source AS source,
-                   $task AS task, '[{"role":"user","content":"Ask"}]' AS messages, live."at" AS happened_at,
+                   $task AS task, asked AS messages, live."at" AS happened_at,
                    false AS synthetic, $now AS imported_at FROM live
             """,
             given,

@@ -207,7 +207,8 @@ def examples(table: Any, carried: Sequence[Mapping[str, Any]]) -> list[str]:
 def pending(workspace: Workspace, call: Call) -> Answer:
     """Alarms that are to become alerts, with what they rest on. No arguments.
 
-    An alarm becomes one unless an alert of its task is open, or stood when it came.
+    An alarm becomes one unless an alert of its task is open, or stood when it came. Of several that came in one round
+    it is the first, which knows since when.
     """
     cursor = workspace.database.cursor()
     latest: dict[str, Alert] = {}
@@ -215,12 +216,13 @@ def pending(workspace: Workspace, call: Call) -> Answer:
         if each.kind == "regression":
             latest.setdefault(each.task, each)
     plans, names = store.plans(cursor), store.cluster_names(cursor)
-    found: list[dict[str, Any]] = []
+    first: dict[str, dict[str, Any]] = {}
     for alarm in store.alarms(cursor):
         before = latest.get(alarm["task"])
         if before is not None and (before.acknowledged_at is None or alarm["made_at"] <= before.acknowledged_at):
             continue
-        found.append(_facts(workspace, alarm, plans[alarm["task"]], names))
+        first.setdefault(alarm["task"], alarm)
+    found = [_facts(workspace, alarm, plans[task], names) for task, alarm in first.items()]
     return Answer({"alarms": found})
 
 
@@ -397,7 +399,7 @@ TO_READ = "Pairs to read:"
 
 CAUSES = {
     "inputs shifted": "The inputs shifted: other questions come in than before.",
-    "model changed": "The model changed: inputs of the archive are answered worse than before.",
+    "model changed": "The model changed: inputs of the archive are not answered as they were before.",
     "judge changed": "The judge changed: it judges archived pairs otherwise than before.",
     "undetermined": "The cause is undetermined.",
 }

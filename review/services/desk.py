@@ -124,6 +124,8 @@ OPERATIONS: dict[str, str] = {
     "watch.plan": "review.services.watch_desk:plan",
     "watch.advance": "review.services.watch_desk:advance",
     "watch.evidence": "review.services.watch_cause:evidence",
+    "watch.archive": "review.services.watch_cause:archive",
+    "watch.judged_before": "review.services.watch_cause:judged_before",
     "watch.judges": "review.services.watch_desk:judges",
     "watch.finish": "review.services.watch_desk:finish",
     "alerts.pending": "review.services.alerts:pending",

@@ -101,7 +101,7 @@ def once(
         tell: told in a line what is done.
         clients: of judges, by provider name; made from the configuration by default.
         stop: set from outside to end the round after the step at hand.
-        environ: where keys of channels are.
+        environ: where keys of channels and of the candidate's endpoint are.
     """
     done, begun = Round(), datetime.now(UTC)
     steps: list[Callable[[], None]] = [
@@ -112,7 +112,7 @@ def once(
         lambda: _score(desk, done),
         lambda: _plan(desk, done),
         lambda: _advance(desk, done),
-        lambda: _raise(desk, done),
+        lambda: _raise(desk, done, clients, environ),
         lambda: _deliver(desk, done, environ),
     ]
     for step in steps:
@@ -470,13 +470,15 @@ def _advance(desk: Desk, done: Round) -> None:
 # Alerting.
 
 
-def _raise(desk: Desk, done: Round) -> None:
+def _raise(desk: Desk, done: Round, clients: Mapping[str, Client] | None, environ: Mapping[str, str]) -> None:
     """Alerts of new alarms, and of judges that changed."""
-    from review.services import watch_cause
+    from review.services import watch_again, watch_cause
 
+    means = watch_again.Means(desk, clients, environ, done.cost_usd)
     for each in desk.ask("alerts.pending").document["alarms"]:
         document = {name: value for name, value in each.items() if name not in ("task", "since", "alarm")}
-        document["cause"] = watch_cause.cause(desk, each)
+        document["cause"] = watch_cause.cause(means, each)
+        done.cost_usd = means.cost_usd
         said = {"kind": "regression", "task": each["task"], "alarm": each["alarm"], "since": each["since"]}
         done.alerts += desk.ask("alerts.put", {**said, "document": document}).document["new"]
     for each in desk.ask("watch.judges").document["changed"]:

@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from review.services import judge_watch
-from review.services.desk import Answer, Call, Desk
+from review.services import judge_watch, watch_again
+from review.services.desk import Answer, Call
+from review.services.watch_again import Means
 from review.services.workspace import Workspace
-from review.stats import causes
+from review.stats import causes, rerun
 from review.stats.causes import Finding
 from review.stats.estimate import NotEstimable
 from review.stats.stability import psi
 from review.store import watch as store
 
 
-def cause(desk: Desk, alarm: Mapping[str, Any]) -> dict[str, Any]:
+def cause(means: Means, alarm: Mapping[str, Any]) -> dict[str, Any]:
     """The cause of an alarm, as far as it can be told, as stats.causes.Diagnosis gives it in JSON.
 
+    Stored facts come first; then the candidate is asked archived inputs again, and the judge archived pairs where its
+    anchors do not tell.
+
     Args:
-        desk: where facts are.
+        means: where facts are, and whom to ask.
         alarm: as alerts.pending lists it.
     """
-    found = desk.ask("watch.evidence", {"task": alarm["task"], "since": alarm["since"]}).document
+    found = means.desk.ask("watch.evidence", {"task": alarm["task"], "since": alarm["since"]}).document
     inputs, judge = (Finding(**found[name]) for name in ("inputs", "judge"))
-    model = causes.not_checked("The model was not asked archived inputs again.")
-    return causes.diagnose(inputs, model, judge).to_json()
+    # What explains less than half of the fall is not its cause.
+    margin = max(float(alarm["tolerance"]), float(found["fall"])) / 2
+    if judge.changed == "unknown":
+        again = watch_again.judge(means, alarm, margin)
+        judge = again if again.changed != "unknown" else Finding("unknown", f"{judge.why} {again.why}")
+    return causes.diagnose(inputs, watch_again.model(means, alarm, margin), judge).to_json()
 
 
 def evidence(workspace: Workspace, call: Call) -> Answer:
-    """What stored facts say of inputs and judge. Arguments: task, since (ISO)."""
+    """What stored facts say of inputs and judge, and how far the mean score fell. Arguments: task, since (ISO)."""
     cursor, task = workspace.database.cursor(), str(call.arguments["task"])
     since = datetime.fromisoformat(call.arguments["since"])
     counts = [store.shares(cursor, *span, task=task) for span in ((None, since), (since, None))]
@@ -39,7 +48,33 @@ def evidence(workspace: Workspace, call: Call) -> Answer:
     inputs = causes.of_inputs(psi(*counts) if all(counts) else NotEstimable("no traces in clusters"), parted)
     judge = _of_judge(workspace, store.judges_of(cursor, task, since))
     found = {"inputs": inputs, "judge": judge}
-    return Answer({name: {"changed": each.changed, "why": each.why} for name, each in found.items()})
+    before, now = (store.mean_score(cursor, task, *span) for span in ((None, since), (since, None)))
+    fall = 0.0 if before is None or now is None else before - now
+    said = {name: {"changed": each.changed, "why": each.why} for name, each in found.items()}
+    return Answer({**said, "fall": fall})
+
+
+def archive(workspace: Workspace, call: Call) -> Answer:
+    """Inputs and new's answers, drawn at random. Arguments: task, since (ISO), part (before or since), limit."""
+    said = call.arguments
+    since = datetime.fromisoformat(said["since"])
+    span = (None, since) if said["part"] == "before" else (since, None)
+    limit = min(int(said["limit"]), rerun.MOST)
+    table = store.archive(workspace.database.cursor(), str(said["task"]), *span, _seed(workspace), limit)
+    return Answer({}, table)
+
+
+def judged_before(workspace: Workspace, call: Call) -> Answer:
+    """Pairs that the judge judged before a change, drawn at random. Arguments: task, since (ISO), recipe, limit."""
+    said = call.arguments
+    since, limit = datetime.fromisoformat(said["since"]), min(int(said["limit"]), rerun.MOST)
+    cursor = workspace.database.cursor()
+    ids = store.judged_before(cursor, str(said["task"]), since, str(said["recipe"]), _seed(workspace), limit)
+    return Answer({"pair_ids": ids})
+
+
+def _seed(workspace: Workspace) -> str:
+    return hashlib.sha256(workspace.key + b"cause").hexdigest()
 
 
 def _of_judge(workspace: Workspace, judges: list[str]) -> Finding:

@@ -275,14 +275,8 @@ def add_alarm(cursor: Cursor, row: Row) -> None:
 
 
 def alarms(cursor: Cursor) -> list[dict[str, Any]]:
-    """The newest alarm of each task."""
-    return _records(
-        cursor,
-        """
-        SELECT * FROM watch_alarm
-        QUALIFY row_number() OVER (PARTITION BY task ORDER BY number DESC) = 1 ORDER BY task
-        """,
-    )
+    """All alarms, by task, oldest first."""
+    return _records(cursor, "SELECT * FROM watch_alarm ORDER BY task, number")
 
 
 def scores_after(cursor: Cursor, task: str, place: int, limit: int) -> list[tuple[int, str, float, datetime]]:
@@ -491,6 +485,19 @@ def cluster_means(
     return {name: (count, mean) for name, count, mean in rows}
 
 
+def mean_score(cursor: Cursor, task: str, start: datetime | None, end: datetime | None) -> float | None:
+    """The mean of a task's scores in a span of time; None without any."""
+    rows = cursor.execute(
+        """
+        SELECT avg(s.difference) FROM watch_score s JOIN observation o USING (observed_id)
+        WHERE s.task = $task AND ($start IS NULL OR o.happened_at >= $start)
+              AND ($end IS NULL OR o.happened_at < $end)
+        """,
+        {"task": task, "start": start, "end": end},
+    ).fetchall()
+    return None if rows[0][0] is None else float(rows[0][0])
+
+
 def judges_of(cursor: Cursor, task: str, since: datetime) -> list[str]:
     """The judges that decided a task's scores since a moment."""
     rows = cursor.execute(
@@ -501,6 +508,49 @@ def judges_of(cursor: Cursor, task: str, since: datetime) -> list[str]:
         {"task": task, "since": since},
     ).fetchall()
     return [row[0] for row in rows]
+
+
+def archive(cursor: Cursor, task: str, start: datetime | None, end: datetime | None, seed: str, limit: int) -> Any:
+    """A random sample of what was asked and what new answered in a span of time, the same for a seed: a table.
+
+    One pair a prompt, out of the 2,000 newest of the span, and none in which personal data was replaced: what is stored
+    of it is not what the model was asked.
+    """
+    untyped: Any = cursor
+    return untyped.sql(
+        """
+        WITH newest AS (
+            SELECT o.pair_id, o.trace_id FROM observation o LEFT JOIN trace t USING (trace_id)
+            WHERE o.task = $task AND o.pair_id IS NOT NULL AND coalesce(t.redactions::VARCHAR, '{}') = '{}'
+                  AND ($start IS NULL OR o.happened_at >= $start) AND ($end IS NULL OR o.happened_at < $end)
+            QUALIFY row_number() OVER (PARTITION BY o.prompt_id ORDER BY o.happened_at DESC, o.observed_id) = 1
+            ORDER BY o.happened_at DESC, o.observed_id LIMIT 2000
+        ), drawn AS (
+            SELECT * FROM newest ORDER BY sha256($seed || pair_id), pair_id LIMIT $limit
+        )
+        SELECT d.pair_id, d.trace_id, p.messages::VARCHAR AS messages, p.tools::VARCHAR AS tools,
+               t.parameters::VARCHAR AS parameters, p.new::VARCHAR AS answer
+        FROM drawn d JOIN pair p USING (pair_id) LEFT JOIN trace t USING (trace_id) ORDER BY d.pair_id
+        """,
+        params={"task": task, "start": start, "end": end, "seed": seed, "limit": limit},
+    ).to_arrow_table()
+
+
+def judged_before(cursor: Cursor, task: str, end: datetime, recipe: str, seed: str, limit: int) -> list[str]:
+    """A random sample of a task's pairs from before a moment that a judge was asked about itself, one a prompt: ids."""
+    rows = cursor.execute(
+        """
+        WITH judged AS (
+            SELECT o.pair_id FROM observation o JOIN judge_comparison c USING (pair_id)
+            WHERE o.task = $task AND o.happened_at < $end AND c.recipe = $recipe AND c.source <> 'semantic'
+            QUALIFY row_number() OVER (PARTITION BY o.prompt_id ORDER BY o.happened_at DESC, o.observed_id) = 1
+            ORDER BY o.happened_at DESC, o.observed_id LIMIT 2000
+        )
+        SELECT pair_id FROM judged ORDER BY sha256($seed || pair_id), pair_id LIMIT $limit
+        """,
+        {"task": task, "end": end, "recipe": recipe, "seed": seed, "limit": limit},
+    )
+    return [row[0] for row in rows.fetchall()]
 
 
 def cluster_names(cursor: Cursor) -> dict[str, str]:
