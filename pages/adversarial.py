@@ -18,6 +18,14 @@ COLUMNS = (
     *("Entry", "Status", "In runs", "Now", "Category", "A pass is", "Failed", "Reports", "Task", "Source", "By"),
     "Reported",
 )
+# Where a failure can be come upon: the page, what it is called, and how its address names the one that is meant.
+FOUND_IN = {
+    "gate": ("gate.py", "at the gate", "run"),
+    "run": ("runs.py", "in a run", "run"),
+    "alert": ("drift.py", "in a drift alert", "alert"),
+    "audit": ("audit.py", "in a weekly audit", "audit"),
+    "round": ("rounds.py", "in a round", None),
+}
 session = shell.page("adversarial.py")
 workspace, actor, config = session.workspace, session.actor, session.workspace.settings.config
 failure.style()
@@ -340,13 +348,25 @@ def event(icon: str, what: str, who: str, when: datetime, more: str) -> None:
 def said(words: dict[str, Any], key: str) -> None:
     """What somebody wrote, as text; a ticket that is a web address can be opened."""
     if provenance := words.get("provenance"):
-        st.caption(plain(f"Come upon in: {provenance['kind']} {provenance['id']}", 240))
+        come_upon(provenance["kind"], provenance["id"])
     for name, title in (("expected", "Should have happened"), ("comment", "Comment"), ("ticket", "Ticket")):
         if text := words.get(name):
             st.caption(title)
             failure.said(text, f"{key}_{name}")
             if name == "ticket" and text.startswith(("https://", "http://")) and text.isprintable():
                 st.link_button("Open the ticket", text, icon=":material/open_in_new:", key=f"open_{key}")
+
+
+def come_upon(kind: str, name: str) -> None:
+    """Where a failure was found; leads are led there."""
+    if kind not in FOUND_IN:
+        st.caption(plain(f"Come upon in {name}", 240))
+        return
+    file, words, key = FOUND_IN[kind]
+    if actor.role == "lead":
+        shell.link(file, f"Come upon {words}", query={key: name} if key else None)
+    else:
+        st.caption(f"Come upon {words}")
 
 
 def act(entry: flag.Entry) -> None:

@@ -54,7 +54,8 @@ def judge(workspace: Workspace, run: RunRow, replayed: bool, terms: Terms, size_
     if waiting == 0:
         note = "The adversarial set had no confirmed entry when this run began; its floor was not tested."
         return Case(None, document, None, (), size, (note,))
-    nothing = NotEstimable(f"{waiting} confirmed entries wait: review adversarial replay --run {run.name}")
+    noun = "confirmed entry waits" if waiting == 1 else "confirmed entries wait"
+    nothing = NotEstimable(f"{waiting} {noun}: review adversarial replay --run {run.name}")
     return Case(_undecided(nothing, terms), document, None, (), size, ())
 
 

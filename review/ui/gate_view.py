@@ -81,7 +81,8 @@ def verdict(workspace: Workspace, run: RunRow, found: Standing, actor: str) -> N
             st.text("Gating reads every part of the contract once, and puts the verdict on record.")
         else:
             st.subheader(f"{ICONS[last['verdict']]} {WORDS[last['verdict']]}", anchor=False)
-            st.text(last["line"].partition(": ")[2])
+            said_of_it = last["line"].partition(": ")[2]
+            st.text(said_of_it[:1].upper() + said_of_it[1:])
             st.caption(plain(f"Verdict {last['number']} of this step, {last['gated_at'][:16].replace('T', ' ')} UTC."))
     with done:
         _button(workspace, run, found, actor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
@@ -44,4 +45,5 @@ def test_an_alerts_pair_stands_in_the_set_after_one_click(
     page.get_by_text("pairs on which new lost").click()
     expect(entry).to_be_visible()
     entry.click()
-    expect(page.get_by_text("Come upon in")).to_be_visible()
+    page.get_by_role("link", name="Come upon in a drift alert").click()
+    expect(page).to_have_url(re.compile(r"/drift\?alert=alert-"))
