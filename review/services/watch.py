@@ -61,7 +61,7 @@ class Round:
         scored: differences that became known.
         alarms: of detectors; `alerts` are the new alerts made of them.
         delivered: messages that arrived, by channel; `failed` those that did not.
-        cost_usd: of judging.
+        cost_usd: of judging, and of asking the candidate again where an alert was raised.
         notes: what deviates, for people.
     """
 
@@ -478,7 +478,7 @@ def _raise(desk: Desk, done: Round, clients: Mapping[str, Client] | None, enviro
     for each in desk.ask("alerts.pending").document["alarms"]:
         document = {name: value for name, value in each.items() if name not in ("task", "since", "alarm")}
         document["cause"] = watch_cause.cause(means, each)
-        done.cost_usd = means.cost_usd
+        done.cost_usd = means.cost_usd + means.asked_usd
         said = {"kind": "regression", "task": each["task"], "alarm": each["alarm"], "since": each["since"]}
         done.alerts += desk.ask("alerts.put", {**said, "document": document}).document["new"]
     for each in desk.ask("watch.judges").document["changed"]:

@@ -45,12 +45,14 @@ class Means:
         clients: of judges, by provider name; made from the configuration by default.
         environ: where the endpoint's key is.
         cost_usd: of judging in this round; counts against the budget of judges.
+        asked_usd: of the candidate's answers in this round; counts against the endpoint's budget.
     """
 
     desk: Desk
     clients: Mapping[str, Client] | None = None
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     cost_usd: float = 0.0
+    asked_usd: float = 0.0
 
 
 def model(means: Means, alarm: Row, margin: float) -> Finding:
@@ -68,6 +70,11 @@ def model(means: Means, alarm: Row, margin: float) -> Finding:
     if endpoints is None:
         return causes.not_checked("No endpoint of the candidate is configured (endpoints.new), so it was not asked.")
     before, since = (_archived(means, alarm, part, inputs_for(margin)) for part in ("before", "since"))
+    if min(len(before), len(since)) < FEWEST:
+        return causes.not_checked(
+            f"The candidate was not asked archived inputs again: there are {len(before)} from before the change and "
+            f"{len(since)} since, and {FEWEST} of each are needed."
+        )
     try:
         then = of_rerun(_again(means, endpoints.new, alarm, before), margin, "Inputs from before the change")
         if then.changed == "unknown":
@@ -78,7 +85,7 @@ def model(means: Means, alarm: Row, margin: float) -> Finding:
     if now.changed == "changed":
         return causes.not_checked(f"The endpoint (endpoints.new) is not what answers live traffic now. {now.why}")
     # A change was seen against the model's own noise, which is as large for both; that nothing changed needs proof.
-    if now.changed == "unknown" and (then.changed == "unchanged" or len(since) < FEWEST):
+    if now.changed == "unknown" and then.changed == "unchanged":
         return causes.not_checked(f"Whether endpoints.new is what answers live traffic now is not known. {now.why}")
     return then
 
@@ -138,8 +145,10 @@ def _fresh(means: Means, endpoint: Endpoint, alarm: Row, rows: Sequence[Row], nu
         )
         for row in rows
     ]
-    patient = endpoint.model_copy(update={"retries": min(endpoint.retries, _RETRIES)})
+    left = None if endpoint.budget_usd is None else max(0.0, endpoint.budget_usd - means.asked_usd)
+    patient = endpoint.model_copy(update={"retries": min(endpoint.retries, _RETRIES), "budget_usd": left})
     came = ask.answers(means.desk, patient, prompts, name="endpoints.new", environ=means.environ)
+    means.asked_usd += came.cost_usd
     if not came.whole:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(came.failed.items()))
         raise ReviewError(came.stopped or f"{kinds}.")

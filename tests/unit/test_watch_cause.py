@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from review.domain.pipeline import Endpoint, Endpoints
+from review.domain.pipeline import Endpoint, Endpoints, Price
 from review.domain.watch import Watch
-from review.services import alerts, watch
+from review.services import alerts, watch, watch_again
 from review.services.desk import LocalDesk
+from review.services.watch_again import Means
 from review.services.workspace import Workspace
 from review.stats.rerun import Rerun, inputs_for, of_rerun
 from tests.conftest import NOW
@@ -61,10 +62,10 @@ def archive(workspace: Workspace) -> Workspace:
     return workspace
 
 
-def drift(workspace: Workspace, **more: Any) -> None:
+def drift(workspace: Workspace, count: int = 500, **more: Any) -> None:
     """Four days in which new gets worse."""
     said: dict[str, Any] = {"days": 4, "lost": 0.4, "clusters": BOTH, **more}
-    add_pairs(workspace, 500, prefix="d", start=CHANGE, distinct=True, **said)
+    add_pairs(workspace, count, prefix="d", start=CHANGE, distinct=True, **said)
 
 
 def cause_of(workspace: Workspace) -> dict[str, Any]:
@@ -127,7 +128,7 @@ def test_a_judge_that_votes_otherwise_on_archived_pairs_is_the_cause(workspace: 
         quick_plan(LocalDesk(workspace, "tester"))
         assert watch.once(desk_of(workspace, **changed)).alarms == 0
         tastes.append(grumpy)
-        drift(workspace, known=False, lost=0.0, won=0.0)
+        drift(workspace, 200, known=False, lost=0.0, won=0.0)
         with candidate(workspace) as server:
             assert watch.once(desk_of(workspace, server, **changed)).alerts == 1
     found = cause_of(workspace)
@@ -160,6 +161,30 @@ def test_without_an_endpoint_nothing_is_said_of_the_model(archive: Workspace) ->
     drift(archive)
     watch.once(desk_of(archive))
     assert "endpoints.new" in cause_of(archive)["model"]["why"]
+
+
+def test_what_was_asked_for_an_alarm_is_kept_and_nothing_is_spent_beyond_the_budget(archive: Workspace) -> None:
+    drift(archive)
+    watch.once(LocalDesk(archive, "tester"))
+    alarm = {"task": "refund", "alarm": 1, "since": CHANGE.isoformat()}
+    with candidate(archive, worse="s-") as server:
+        desk = desk_of(archive, server)
+        endpoints = desk.settings.config.endpoints
+        assert endpoints is not None
+        limits = {"price": Price(input=1000, output=1000), "budget_usd": 0.3, "parameters": {"max_tokens": 10}}
+        dear = endpoints.new.model_copy(update=limits)
+        poor = desk_of(archive, endpoints=Endpoints(old=dear, new=dear))
+        means = Means(poor)
+        stopped = watch_again.model(means, alarm, 0.2)
+        assert (stopped.changed, means.asked_usd <= 0.3) == ("unknown", True)
+        assert 0 < server.counts.total() < 40
+        first = watch_again.model(Means(desk), alarm, 0.2)
+        asked = server.counts.total()
+        assert watch_again.model(Means(desk), alarm, 0.2) == first
+        assert server.counts.total() == asked
+        watch_again.model(Means(desk), {**alarm, "alarm": 2}, 0.2)  # another alarm's answers are fresh ones
+        assert server.counts.total() > asked
+    assert first.changed == "changed"
 
 
 # The rule itself.
