@@ -36,6 +36,10 @@ Votes = dict[str, list[tuple[str, str | None]]]
 _RETRIES = 2
 
 
+class NotAnswered(ReviewError):
+    """The endpoint did not answer everything that it was asked."""
+
+
 @dataclass
 class Means:
     """What asking again uses, and what it cost so far.
@@ -151,7 +155,7 @@ def _fresh(means: Means, endpoint: Endpoint, alarm: Row, rows: Sequence[Row], nu
     means.asked_usd += came.cost_usd
     if not came.whole:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(came.failed.items()))
-        raise ReviewError(came.stopped or f"{kinds}.")
+        raise NotAnswered(came.stopped or f"{kinds}.")
     return {each.id: each.output for each in came}
 
 
