@@ -1,8 +1,8 @@
 """The demo: build its database out of data/demo, and clear away a database that the demo built.
 
 Everything goes through the services that people use: files are imported, rounds drawn, pairs leased, labels submitted,
-failures flagged. Only the opinions of the three simulated reviewers come from a file; their names, the round's name and
-each label's `simulated` say so.
+failures flagged, a contract signed, a run recorded and gated. Only the opinions of the three simulated reviewers come
+from a file; their names, the round's name, the signature and each label's `simulated` say so.
 """
 
 from __future__ import annotations
@@ -19,17 +19,21 @@ from review.domain.card import Answers, Card, to_answers
 from review.domain.failure import Report
 from review.domain.types import Identifier, Json, Label, Record, Side
 from review.errors import Conflict
-from review.services import flag, ingest, label, rounds
+from review.services import contracts, flag, gate, ingest, label, rounds, run_record, runs
 from review.services.demo_documents import read_documents, write_document
+from review.services.desk import Call, LocalDesk
 from review.services.rounds import DrawSpec
 from review.services.workspace import Workspace, open_workspace
 from review.settings import ROOT, Settings
 from review.store import meta
+from review.store.runs import RunRow
 
 FOLDER = ROOT / "data" / "demo"
 FINISHED = "Week 1 – finished (simulated reviewers)"
 OPEN = "Week 2 – open, for you"
 REVIEWERS = ("sim-ana", "sim-ben", "sim-chloe")
+SIGNED_BY = "sim-dana (simulated)"
+RUN = "new-quantization"
 
 _ACTOR = "demo"
 _BUILT_BY, _BUILT_AT = "built_by", "demo_built_at"
@@ -37,6 +41,7 @@ _BUILT_BY, _BUILT_AT = "built_by", "demo_built_at"
 # corrections, people at odds, and errors that hide in a judged tie.
 _FINISHED_SPEC = DrawSpec(size=40, seed=6, overlap=3, repeat=0.05, name=FINISHED)
 _OPEN_SPEC = DrawSpec(size=40, seed=7, overlap=1, repeat=0.05, name=OPEN)
+_STACKS = (["name=old", "model=aspen-32b-chat-2025-11"], ["name=new", "model=aspen-32b-chat-2026-08-w4"])
 _AHEAD = 8
 _BETWEEN_PAIRS = timedelta(seconds=3)
 
@@ -137,8 +142,12 @@ def build(workspace: Workspace, now: datetime) -> DemoSummary:
         week_ago = now - timedelta(days=8)
         _import(workspace, week_ago)
         finished = _round(workspace, _FINISHED_SPEC, week_ago)
+        run = _begin(workspace, week_ago)
         labels = _label_finished(workspace, finished, week_ago)
+        run_record.record(LocalDesk(workspace, _ACTOR), run.run_id, sources=["pairs.jsonl"])
+        # The open round comes first: its labels are still to come, and the gate spends its looks accordingly.
         _round(workspace, _OPEN_SPEC, now)
+        gate.gate(workspace, run, None, SIGNED_BY, now)
         meta.write(database, _BUILT_AT, now.isoformat())
     # By mark, not by name: a lead may have drawn rounds of the same name since.
     drawn = {each.name: each.round_id for each in rounds.list_rounds(workspace) if each.drawn_by == _ACTOR}
@@ -182,6 +191,14 @@ def _import(workspace: Workspace, now: datetime) -> None:
         pairs.write_text("\n".join(whole_pairs()) + "\n", encoding="utf-8")
         ingest.import_pairs(workspace, [pairs], now=now)
     ingest.import_verdicts(workspace, [FOLDER / "verdicts.jsonl"], now=now)
+
+
+def _begin(workspace: Workspace, now: datetime) -> RunRow:
+    """Sign the configured contract and begin the run, before anybody has labelled."""
+    terms = contracts.configured(workspace.settings.config).model_dump(mode="json")
+    contracts.sign(workspace, Call({"terms": terms, "name": SIGNED_BY}, None, _ACTOR, now))
+    spec = runs.described_by(*_STACKS, RUN, "quantization", runs.config_hash(workspace.settings))
+    return runs.start(workspace, spec, _ACTOR, now)
 
 
 def _round(workspace: Workspace, spec: DrawSpec, now: datetime) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from review import settings
 from review.errors import Conflict
-from review.services import agreement, demo, flag, label, rounds
+from review.services import agreement, demo, flag, gate, label, rounds, runs
 from review.services.workspace import Workspace, open_workspace
 from tests.conftest import NOW
 
@@ -42,7 +42,18 @@ def rows(workspace: Workspace, query: str) -> list[tuple[Any, ...]]:
 
 
 def counts(workspace: Workspace) -> list[int]:
-    tables = ("pair", "verdict", "round", "label", "lease", "adversarial_entry")
+    tables = (
+        "pair",
+        "verdict",
+        "round",
+        "label",
+        "lease",
+        "adversarial_entry",
+        "run",
+        "outcome",
+        "gate",
+        "contract_signature",
+    )
     present = {name for (name,) in rows(workspace, "SELECT table_name FROM duckdb_tables()")}
     return [rows(workspace, f"SELECT count(*) FROM {table}")[0][0] for table in tables if table in present]
 
@@ -110,6 +121,25 @@ def test_agreement_has_something_to_show(workspace: Workspace) -> None:
     assert 0.4 < judge["kappa"]["value"] < 0.95
     assert 0.4 < people["alpha"]["value"] < 0.95
     assert people["reviewers"] == len(demo.REVIEWERS)
+
+
+def test_a_run_is_gated_by_a_contract_that_says_it_is_simulated_and_leaves_looks_for_the_visitor(
+    workspace: Workspace,
+) -> None:
+    (run,) = runs.list_runs(workspace)
+    (part,) = runs.parts(workspace, run.run_id)
+    assert (part.evidence, part.examples > 100) == ("replay", True)
+    document = gate.last(workspace, run.run_id)
+    assert document is not None
+    assert document["contract"]["signed"][0]["name"] == demo.SIGNED_BY
+    assert "simulated" in demo.SIGNED_BY
+    assert any("simulated" in note for note in document["notes"])
+    assert sum("not_estimable" not in each["estimate"] for each in document["parts"]) >= 4
+    found = gate.standing(workspace, run)
+    assert not found.changed
+    assert found.looks_left >= 1
+    assert found.look is not None
+    assert found.look.planned > found.look.labelled
 
 
 def test_a_second_build_changes_nothing_and_keeps_the_visitors_labels(workspace: Workspace) -> None:
