@@ -17,9 +17,24 @@ Document = Mapping[str, Any]
 
 OVERALL = "Verdict"
 SIGNS = {"parity": "✓", "regression": "✕", "inconclusive": "?", "open": "·"}
+# It need not hold, and does not provably: no harm is shown.
+UNPROVEN = "○"
 # A step that was never gated, and a part that its contract or its evidence does not have.
 _NONE = "open"
 _FILLS = {**COLOURS, _NONE: "#8a949733"}
+
+
+def unproven(part: Document) -> bool:
+    """A part or row passed because no harm is shown, and not because its interval holds."""
+    if part.get("rows"):
+        return part["verdict"] == "parity" and any(unproven(each) for each in part["rows"])
+    row = _room(part)
+    return part["verdict"] == "parity" and row is not None and row["low"] < 0
+
+
+def sign(part: Document) -> str:
+    """A part's or a row's verdict as one sign."""
+    return UNPROVEN if unproven(part) else SIGNS[part["verdict"]]
 
 
 def ladder(steps: Sequence[tuple[str, Document | None]], opened: str) -> alt.LayerChart | None:
@@ -45,7 +60,8 @@ def ladder(steps: Sequence[tuple[str, Document | None]], opened: str) -> alt.Lay
         for id in used:
             part = verdicts.get(id)
             why = part["why"] if part else "no evidence for it, or no such term"
-            rows.append(_square(name, TITLES[id], part["verdict"] if part else _NONE, why, name == opened))
+            square = _square(name, TITLES[id], part["verdict"] if part else _NONE, why, name == opened)
+            rows.append(square | ({"verdict": "inconclusive", "sign": UNPROVEN} if part and unproven(part) else {}))
     chosen = alt.selection_point(name="row", fields=["name"], empty=False)
     base = alt.Chart(pd.DataFrame(rows)).encode(
         y=alt.Y(
@@ -186,6 +202,6 @@ def _room(each: Document) -> dict[str, Any] | None:
         "high": 100 * ends[2],
         "told": f"{100 * value:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})",
         "agreed": agreed,
-        "verdict": each["verdict"],
+        "verdict": "inconclusive" if each["verdict"] == "parity" and ends[0] < 0 else each["verdict"],
         "method": estimate["method"],
     }

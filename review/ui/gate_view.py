@@ -24,6 +24,7 @@ from review.ui.text import line, plain
 
 Document = Mapping[str, Any]
 _LISTED = 30
+_FEW = 4
 # Which kinds of evidence hold the examples that a part rests on.
 _EXAMPLES: dict[str, tuple[Evidence, ...]] = {
     "tolerance": ("replay", "shadow"),
@@ -82,7 +83,10 @@ def verdict(workspace: Workspace, run: RunRow, found: Standing, actor: str) -> N
         else:
             st.subheader(f"{ICONS[last['verdict']]} {WORDS[last['verdict']]}", anchor=False)
             said_of_it = last["line"].partition(": ")[2]
-            st.text(said_of_it[:1].upper() + said_of_it[1:])
+            short, _, missing = said_of_it.partition(" Missing: ")
+            st.text(short[:1].upper() + short[1:])
+            if missing:
+                st.caption(plain(f"Missing: {missing}", 600))
             st.caption(plain(f"Verdict {last['number']} of this step, {last['gated_at'][:16].replace('T', ' ')} UTC."))
     with done:
         _button(workspace, run, found, actor)
@@ -128,6 +132,10 @@ def evidence(workspace: Workspace, actor: Actor, key: tuple[Hashable, ...], docu
             "Each bar is an interval, turned so that better is right. Right of the line all of it holds; a bar across "
             "the line is undecided."
         )
+    if any(gate_charts.unproven(each) for each in parts):
+        st.caption(
+            f"{gate_charts.UNPROVEN} No harm is shown, and the contract does not ask for proof that there is none."
+        )
     for each in parts:
         if "not_estimable" in each["estimate"]:
             st.text(f"? {each['title']}: {each['why']}")
@@ -137,7 +145,7 @@ def evidence(workspace: Workspace, actor: Actor, key: tuple[Hashable, ...], docu
         "Part",
         list(titles),
         default=worst,
-        format_func=lambda id: f"{gate_charts.SIGNS[titles[id]['verdict']]} {titles[id]['title']}",
+        format_func=lambda id: f"{gate_charts.sign(titles[id])} {titles[id]['title']}",
         required=True,
         key=f"gate_part_{document['run']['run_id']}",
         label_visibility="collapsed",
@@ -180,9 +188,12 @@ def _part(key: tuple[Hashable, ...], part: Document) -> None:
         lambda: gate_charts.room(rows),
         "; ".join(f"{row['title']}: {row['verdict']}" for row in rows),
     )
-    for row in rows:
-        if row["verdict"] != "parity":
-            st.text(f"{gate_charts.SIGNS[row['verdict']]} {line(row['title'], 60)}: {row['why']}")
+    said = [
+        f"{gate_charts.sign(row)} {line(row['title'], 60)}: {row['why']}" for row in rows if row["verdict"] != "parity"
+    ]
+    with st.expander(f"{len(said)} in words") if len(said) > _FEW else st.container():
+        for each in said:
+            st.text(each)
     if len(part["rows"]) > _LISTED:
         st.caption(f"{len(part['rows']) - _LISTED} more are in: review gate --json")
 
