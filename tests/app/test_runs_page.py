@@ -8,13 +8,15 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from review.domain.failure import Provenance
 from review.domain.run import Part
-from review.services import run_record, runs
+from review.services import loop, run_record, runs
 from review.services.desk import LocalDesk
 from review.services.workspace import Workspace
 from review.ui.runs_view import in_words
 from tests.app.conftest import RunPage
-from tests.running import Asked, add_pairs, begin, call, desk_of
+from tests.conftest import NOW
+from tests.running import Asked, add_pairs, begin, call, desk_of, pair_of
 
 HOSTILE = "**bold** <script>alert(1)</script> [link](http://example.org)"
 
@@ -86,6 +88,21 @@ def test_a_run_shows_parts_slices_and_what_got_worse(desk: LocalDesk, run_page: 
     listed = page.dataframe[1].value
     assert listed["Example"].tolist() == ["e0", "e1", "e2", "e3"]
     assert set(listed["New"]) == {"0"}
+
+
+def test_what_got_worse_shows_that_it_stands_in_the_adversarial_set(desk: LocalDesk, run_page: RunPage) -> None:
+    add_pairs(desk, [Asked({"content": "a", "correct": True}, {"content": "b", "correct": False})])
+    run = begin(desk)
+    run_record.record(desk, run)
+    pair = pair_of(desk.workspace, "sample-1-t0")
+    page = run_page("runs.py")
+    box = page.selectbox(key=f"parts_{run}_box")
+    box.select(box.options[0]).run()
+    assert page.dataframe[1].value["Adversarial set"].tolist() == ["Into the set"]
+    loop.promote(desk.workspace, pair, "new", "other", Provenance("run", run), "Mara", NOW)
+    page.run()
+    assert not page.exception
+    assert page.dataframe[1].value["Adversarial set"].tolist() == ["A-00001"]
 
 
 def test_two_runs_are_compared_and_a_link_opens_one(desk: LocalDesk, run_page: RunPage) -> None:
