@@ -19,6 +19,7 @@ from review.domain.pipeline import Endpoint
 from review.domain.stack import stack_id
 from review.domain.types import Output
 from review.errors import BadInput, BudgetSpent, EndpointUnusable, ModelFailed
+from review.services.asynchronous import to_the_end
 from review.services.desk import Desk
 from review.services.replay import GIVE_UP, OWN_FAULT, Progress, answer, first_error
 
@@ -137,7 +138,7 @@ def answers(
     cache = Cache(desk.settings.cache_file)
     try:
         run = _Run(cache, tell, dict(zip(keys, listed, strict=True)))
-        asyncio.run(run.all(endpoint, name or endpoint.model, environ))
+        to_the_end(run.all(endpoint, name or endpoint.model, environ))
     finally:
         cache.close()
     run.report.answers = list(_collected(listed, keys, run))

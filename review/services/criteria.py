@@ -15,6 +15,7 @@ from review.domain.criterion import Verdict
 from review.domain.identity import canonical
 from review.domain.types import Output
 from review.errors import BadSettings, BudgetSpent
+from review.services.asynchronous import to_the_end
 from review.services.desk import Desk
 from review.services.judge_calls import (
     ABOUT_THE_REQUEST,
@@ -118,7 +119,7 @@ def judge_criteria(
     settings = _Settings(judges, desk.settings.config.rubric, desk.settings.cache_file, "criteria")
     keys = [_key(each) for each in jobs]
     first = dict(zip(reversed(keys), reversed(jobs), strict=True))
-    found = asyncio.run(_Run(settings, tell).all(first, clients))
+    found = to_the_end(_Run(settings, tell).all(first, clients))
     mets: list[Met] = []
     for key, job in zip(keys, jobs, strict=True):
         met = replace(found[key], id=job.id)

@@ -24,6 +24,7 @@ from review.domain.identity import canonical
 from review.domain.pipeline import Endpoint
 from review.errors import BadInput, BudgetSpent, EndpointUnusable, ModelFailed
 from review.services import coverage, golden, strip
+from review.services.asynchronous import to_the_end
 from review.services.desk import Answer, Call, Desk
 from review.services.replay import Progress
 from review.services.synthesize import writer
@@ -93,7 +94,7 @@ def draft(
     run = _Run(cache, endpoint.model, gaps["prompts"], tell)
     try:
         if gaps["prompts"]:
-            asyncio.run(run.all(endpoint, Budget(desk.settings.config.judges.budget_usd), transport))
+            to_the_end(run.all(endpoint, Budget(desk.settings.config.judges.budget_usd), transport))
     finally:
         cache.close()
     settings, new = strip.settings_at(desk), 0

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from review.adapters.cache import Cache
 from review.domain.judge_prompt import read_preference, read_same_arguments
 from review.domain.types import Pair, Side
 from review.errors import BudgetSpent
+from review.services.asynchronous import to_the_end
 from review.services.compare import compare_stage
 from review.services.desk import Desk
 from review.services.engine import run_stage
@@ -143,7 +143,7 @@ def judge(
         semantic=seen["semantic"]["why"],
     )
     if seen["chosen"] > seen["done"]:
-        _run_to_the_end(_Run(desk, known, seen, report, limit, tell).main(clients))
+        to_the_end(_Run(desk, known, seen, report, limit, tell).main(clients))
         after = desk.ask("judge.look", {**known, "sample": seen["sample"], "all": seen["sample"] is None}).document
         report.left = after["chosen"] - after["done"]
     report.totals = desk.ask("judge.totals", {"sample": seen["sample"]}).document
@@ -561,21 +561,6 @@ def _word(rows: Iterable[Row]) -> str:
 def _share(pair_id: str) -> float:
     """A number in [0, 1) as good as random, always the same for a pair."""
     return int.from_bytes(hashlib.sha256(f"audit {pair_id}".encode()).digest()[:6]) / 2**48
-
-
-def _run_to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Run it here, or in a thread of its own where this one has a loop already."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        here = True
-    else:
-        here = False
-    if here:
-        asyncio.run(work)
-        return
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        thread.submit(asyncio.run, work).result()
 
 
 __all__ = ["Report", "Standing", "judge"]

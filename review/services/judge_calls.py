@@ -28,6 +28,7 @@ from review.domain.pipeline import Judges, Provider
 from review.domain.rubric import Rubric
 from review.domain.types import Pair, Side
 from review.errors import BadSettings, BudgetSpent, EndpointUnusable, ModelFailed, ReviewError
+from review.services.asynchronous import to_the_end
 
 pa: Any = pyarrow  # it carries no types
 Purpose = Literal["vote", "arguments", "anchor", "audit", "criterion"]
@@ -455,7 +456,7 @@ def judge_stage(batch: Any, settings: JudgeSettings) -> Any:
         Job(row["pair_id"], Pair.model_validate_json(row["document"]), row["purpose"], row["salt"])
         for row in batch.to_pylist()
     ]
-    return pa.Table.from_pylist(asyncio.run(_staged(jobs, settings)), VOTES)
+    return pa.Table.from_pylist(to_the_end(_staged(jobs, settings)), VOTES)
 
 
 async def _staged(jobs: Sequence[Job], settings: JudgeSettings) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from review.domain.pipeline import Endpoint
 from review.domain.stack import stack_id
 from review.domain.types import Side
 from review.errors import BadSettings, BudgetSpent, EndpointUnusable, ModelFailed
+from review.services.asynchronous import to_the_end
 from review.services.desk import Desk
 from review.store.replays import FAILURES, RESPONSES
 
@@ -173,7 +174,7 @@ def replay(
             run.total += before["chosen"] - before[side]
         asked: dict[Side, Endpoint] = {"old": endpoints.old, "new": endpoints.new}
         wanted: dict[Side, tuple[Endpoint, SideReport]] = {side: (asked[side], reports[side]) for side in ask.sides}
-        asyncio.run(run.all(wanted, environ))
+        to_the_end(run.all(wanted, environ))
     finally:
         cache.close()
     if stripped:
@@ -452,7 +453,7 @@ def answer_batch(batch: Any, settings: StageSettings) -> Any:
     """
     cache = None if settings.cache_file is None else Cache(settings.cache_file)
     try:
-        rows = asyncio.run(_answer_all(batch.to_pylist(), settings, cache))
+        rows = to_the_end(_answer_all(batch.to_pylist(), settings, cache))
     finally:
         if cache is not None:
             cache.close()

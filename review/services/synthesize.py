@@ -26,6 +26,7 @@ from review.domain import identity
 from review.domain.pipeline import Endpoint
 from review.domain.trace import Trace
 from review.errors import BadInput, BadSettings, BudgetSpent, EndpointUnusable, ModelFailed
+from review.services.asynchronous import to_the_end
 from review.services.desk import Answer, Call, Desk
 from review.services.workspace import Workspace
 from review.settings import EvalConfig
@@ -135,7 +136,7 @@ def synthesize(
     try:
         run = _Run(desk, endpoint, cache, len(jobs), len(stand), tell)
         if missing:
-            asyncio.run(run.all(missing, transport))
+            to_the_end(run.all(missing, transport))
     finally:
         cache.close()
     return Synthesized(len(jobs), run.new, len(stand), run.failed, run.cost, endpoint.model, run.stopped)

@@ -23,6 +23,7 @@ from review.domain.sameness import identical
 from review.domain.types import Output, Pair
 from review.errors import BudgetSpent, ReviewError
 from review.services import ask
+from review.services.asynchronous import to_the_end
 from review.services.desk import Desk
 from review.services.judge_calls import Client, Job, JudgeDown, JudgeSettings, Judging, NotJudged, open_clients
 from review.services.judge_facts import verdict_word, ways
@@ -216,7 +217,7 @@ def _votes(means: Means, pairs: Sequence[Pair], salt: str) -> Votes:
     """
     config = means.desk.settings.config
     settings = JudgeSettings(config.judges, config.rubric, means.desk.settings.cache_file, "cause", means.cost_usd)
-    return asyncio.run(_judged(means, settings, pairs, salt))
+    return to_the_end(_judged(means, settings, pairs, salt))
 
 
 async def _judged(means: Means, settings: JudgeSettings, pairs: Sequence[Pair], salt: str) -> Votes:
