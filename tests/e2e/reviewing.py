@@ -79,7 +79,8 @@ def label(page: Page, digits: str = PLAIN) -> None:
 def saved(page: Page, timeout: float = 15_000) -> None:
     """Wait until everything is stored. After a lost connection two mounts of the card may stand for a moment."""
     expect(page.locator(".save[data-state=saved]").first).to_be_visible(timeout=timeout)
-    expect(page.locator(".save:not([data-state=saved])")).to_have_count(0, timeout=timeout)
+    expect(page.locator(".save")).to_have_count(1, timeout=timeout)
+    expect(page.locator(".save")).to_have_attribute("data-state", "saved", timeout=timeout)
 
 
 def answers_text(page: Page) -> str:

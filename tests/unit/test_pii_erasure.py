@@ -99,6 +99,30 @@ def test_leaked_words_are_erased_everywhere_and_leave_a_tombstone(tmp_path: Path
     assert b"xanthippe" not in everything(tmp_path).lower()
 
 
+LATER = {
+    "trace_label": "(label_id, sample_id, trace_id, reviewer, kind, comment, labelled_at, received_at) "
+    "VALUES ('l', 's', 't', 'r', 'label', $said, now(), now())",
+    "suite_prompt": "(suite_prompt_id, suite, text, imported_by, imported_at) VALUES ('s', 'f', $said, 'r', now())",
+    "golden_item": "(item_hash, item_id, prompt_id, messages, reference, rubric, content_hash, redactions, source, "
+    "added_by, added_at) VALUES ('h', 'i', 'p', json_array(json_object('role', 'user', 'content', $said)), $said, "
+    "json_array(json_object('item', $said, 'weight', 1.0)), 'c', '{}', 'f', 'r', now())",
+    "golden_answers": "(answers_id, item_hash, old, new, made_at) "
+    "VALUES ('a', 'h', json_object('content', $said), json_object('content', 'ok'), now())",
+}
+
+
+def test_it_reaches_audit_comments_suites_and_the_golden_set(tmp_path: Path) -> None:
+    place = settings.load(tmp_path / "review.duckdb")
+    with closing(open_workspace(place)) as workspace:
+        for table, row in LATER.items():
+            workspace.database.cursor().execute(f"INSERT INTO {table} {row}", {"said": f"It was {SECRET}."})
+        assert set(privacy.erase(workspace, "PERSON", SECRET, LEAD, NOW).places) == set(LATER)
+        with pytest.raises(Exception, match="append-only"):
+            workspace.database.cursor().execute("UPDATE trace_label SET comment = 'x'")
+    open_workspace(place).close()  # the file is written anew
+    assert b"uellmann" not in everything(tmp_path).lower()
+
+
 def test_what_was_erased_is_stripped_from_then_on(tmp_path: Path) -> None:
     place = settings.load(tmp_path / "review.duckdb")
     stripping = place.config.replay.model_copy(update={"strip_pii": True})
