@@ -9,6 +9,7 @@ from typing import Any
 from review.domain.run import is_traffic
 from review.domain.stack import source_of
 from review.errors import BadInput, NotFound
+from review.services import contracts
 from review.services.desk import Answer, Call
 from review.services.workspace import Workspace
 from review.store import run_pairs as store
@@ -20,6 +21,8 @@ def look(workspace: Workspace, call: Call) -> Answer:
 
     Arguments: source; or sample (None: the newest that fits), old and new (lists of stacks, None: any), logged (which
     of them are the log's) and run (its name, for errors).
+
+    The answer's `judge` is whose verdicts decide: by the contract in force, the signed one before the configuration's.
 
     Raises:
         NotFound: There is no such sample or source.
@@ -43,6 +46,13 @@ def look(workspace: Workspace, call: Call) -> Answer:
             f"{counts['pairs']:,} of {counts['drawn']:,} traces of the sample are pairs; within a cluster they stand "
             "for those that are not."
         )
+    judges, agreed = store.judges(cursor, scope), contracts.in_force(workspace).judge
+    judge = _judge([str(name) for name, *_ in judges], agreed)
+    if agreed is not None and judge is None and judges:
+        notes.append(
+            f"The contract in force takes the verdicts of {agreed}, which judged none of these pairs; other judges' "
+            "verdicts decide nothing."
+        )
     if counts["synthetic"]:
         notes.append("Some pairs come from synthetic traces; they stand for no real traffic.")
     return Answer(
@@ -55,10 +65,17 @@ def look(workspace: Workspace, call: Call) -> Answer:
             "pairs": counts["pairs"],
             "cost_usd": counts["cost_usd"],
             "detail": {**told, "drawn": counts["drawn"], "synthetic": counts["synthetic"]} if told else {},
-            "judges": store.judges(cursor, scope),
+            "judge": judge,
             "notes": notes,
         }
     )
+
+
+def _judge(listed: Sequence[str], agreed: str | None) -> str | None:
+    """The judge of the contract in force if it judged any, else the one that judged most of these pairs."""
+    if agreed is not None:
+        return agreed if agreed in listed else None
+    return listed[0] if listed else None
 
 
 def _imported(cursor: store.Cursor, source: str) -> Scope:

@@ -137,7 +137,7 @@ def _recorded(
 ) -> Recorded:
     """One part, from looking for its pairs to its end."""
     look = desk.ask("runs.look", dict(asked)).document
-    judge = _judge(desk.settings, look["judges"])
+    judge: str | None = look["judge"]
     gathered = _Gathered(judge, bool(look["adopted"]))
     for batch in _pages(desk, look["scope"], judge):
         gathered.take(batch)
@@ -178,14 +178,6 @@ def _recorded(
         stored,
         tuple(_notes(look, gathered, examples)),
     )
-
-
-def _judge(settings: Settings, judges: Sequence[Sequence[Any]]) -> str | None:
-    """The contract's judge, else the one that judged most of these pairs."""
-    named = settings.config.contract.judge
-    if named is not None:
-        return named if named in [each[0] for each in judges] else None
-    return str(judges[0][0]) if judges else None
 
 
 def _pages(desk: Desk, scope: Mapping[str, Any], judge: str | None) -> Iterator[list[dict[str, Any]]]:

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from review.cli import main
 from review.errors import BadInput, Conflict, NotFound
-from review.services import run_record, run_slices, runs
-from review.services.desk import LocalDesk
+from review.services import contracts, run_record, run_slices, runs
+from review.services.desk import Call, LocalDesk
 from review.services.population import population
 from review.services.workspace import Workspace
 from review.stats.estimate import Estimate
@@ -118,6 +118,31 @@ def test_an_adjudication_outranks_the_majority_and_a_verdict_that_follows_the_or
     found = recorded(desk, run)
     assert values(found["t0"]) == (1.0, 1.0, False, "label")
     assert values(found["t1"]) == (None, None, False, "nobody")
+
+
+def test_the_judge_of_the_contract_that_was_signed_decides_and_not_the_configurations(desk: LocalDesk) -> None:
+    add_pairs(desk, [Asked("a", "b"), Asked("a", "b")])
+    first, second = (pair_of(desk.workspace, f"sample-1-t{at}") for at in range(2))
+    vote(desk.workspace, first, "old", judge="busy")
+    vote(desk.workspace, second, "old", judge="busy")
+    vote(desk.workspace, first, "new", judge="agreed")
+    run = begin(desk)
+
+    def decided(name: str) -> dict[str, int]:
+        return run_record.record(desk, run, name=name)[0].decided
+
+    assert decided("whoever judged most") == {"judge busy": 2}
+    contract = desk.settings.config.contract.model_copy(update={"judge": "busy"})
+    configured = desk.settings.config.model_copy(update={"contract": contract})
+    workspace = Workspace(
+        desk.workspace.database, desk.settings.model_copy(update={"config": configured}), desk.workspace.key
+    )
+    for judge in ("agreed", "absent"):
+        terms = contracts.configured(configured).model_copy(update={"judge": judge})
+        contracts.sign(workspace, Call({"terms": terms.model_dump(mode="json"), "name": "Ana"}, None, "ana", NOW))
+        (made,) = run_record.record(LocalDesk(workspace, "Lea"), run, name=judge)
+        assert made.decided == ({"judge agreed": 1, "nobody": 1} if judge == "agreed" else {"nobody": 2})
+        assert any("judged none of these pairs" in each for each in made.notes) == (judge == "absent")
 
 
 def test_an_example_stands_for_the_traffic_of_its_sample(desk: LocalDesk) -> None:
