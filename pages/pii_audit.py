@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from review.domain.redaction import KINDS
+from review.errors import ReviewError
 from review.services import privacy
 from review.ui import failure, pii_audit, shell
 from review.ui.text import plain
@@ -21,20 +22,57 @@ with shell.errors():
 
 def read(trace_id: str) -> None:
     """One trace as plain text, and the two answers about it."""
-    st.caption(f"Is there still somebody's data in it? {len(audit.marked)} of {len(audit.traces)} read.")
-    with st.container(border=True):
-        for part, text in pii_audit.parts(privacy.texts(workspace, trace_id)):
-            st.caption(plain(part))
-            st.code(text, language=None, wrap_lines=True)
-    clean, leak = st.columns(2)
-    if clean.button("Clean", key="clean", shortcut="1", width="stretch", type="primary"):
-        with shell.errors():
-            privacy.mark_clean(workspace, audit.audit, trace_id, actor, datetime.now(UTC))
-        st.rerun()
-    if leak.button("Leak", key="leak", shortcut="2", width="stretch"):
+    shown = st.container()
+    # The keys stand before the text they answer, and each trace has its own: one pressed twice never counts for a trace
+    # that nobody has seen.
+    number = audit.traces.index(trace_id)
+    clean, leak, back = st.columns([3, 3, 1], vertical_alignment="center")
+    clean.button(
+        "Clean", key=f"clean_{number}", shortcut="1", width="stretch", type="primary", on_click=note, args=(trace_id,)
+    )
+    if leak.button("Leak", key=f"leak_{number}", shortcut="2", width="stretch"):
         st.session_state["leaking"] = trace_id
+    back.button(
+        "Back",
+        key="back",
+        shortcut="Backspace",
+        icon=":material/undo:",
+        type="tertiary",
+        disabled=not trail(),
+        on_click=again,
+    )
+    with shown:
+        st.caption(f"Is there still somebody's data in it? {len(audit.marked)} of {len(audit.traces)} read.")
+        with st.container(border=True):
+            for part, text in pii_audit.parts(privacy.texts(workspace, trace_id)):
+                st.caption(plain(part))
+                st.code(text, language=None, wrap_lines=True)
     if st.session_state.get("leaking") == trace_id:
         say(trace_id)
+
+
+def trail() -> list[str]:
+    """The traces of this sample that this session has called clean, the last one last."""
+    found: dict[str, list[str]] = st.session_state.setdefault("privacy_trail", {})
+    return found.setdefault(audit.audit, [])
+
+
+def note(trace_id: str) -> None:
+    """Store that a trace is clean."""
+    try:
+        privacy.mark_clean(workspace, audit.audit, trace_id, actor, datetime.now(UTC))
+    except ReviewError as error:
+        st.session_state["privacy_problem"] = str(error)
+        return
+    st.session_state.pop("privacy_again", None)
+    if trail()[-1:] != [trace_id]:
+        trail().append(trace_id)
+
+
+def again() -> None:
+    """Show the last trace that was called clean once more; what is said now replaces it."""
+    if trail():
+        st.session_state["privacy_again"] = trail().pop()
 
 
 def say(trace_id: str) -> None:
@@ -49,17 +87,25 @@ def say(trace_id: str) -> None:
             done = privacy.mark_leak(workspace, audit.audit, trace_id, kind, words, actor, datetime.now(UTC))
         st.session_state["erased"] = pii_audit.told(done.places)
         del st.session_state["leaking"]
+        st.session_state.pop("privacy_again", None)
         st.rerun()
 
 
 if (told := st.session_state.pop("erased", None)) is not None:
     st.success(plain(told))
+if (problem := st.session_state.pop("privacy_problem", None)) is not None:
+    st.error(plain(problem), icon=":material/error:")
+shown_again = st.session_state.get("privacy_again")
 if not audit.traces:
     shell.empty("No stripped traces", "Traces get here with `review import traces`, stripped when `strip_pii` is true.")
+elif shown_again in audit.traces:
+    read(shown_again)
 elif audit.open:
     read(audit.open[0])
 else:
     st.success("All of this sample are read. Another seed draws others.")
+    if trail():
+        st.button("Back", key="back", shortcut="Backspace", icon=":material/undo:", type="tertiary", on_click=again)
 st.metric("Traces with a leak", pii_audit.rate(audit.rate))
 with st.expander("Take out a structure"):
     with st.form("pattern", clear_on_submit=True):

@@ -292,9 +292,8 @@ def _sheet(session: Session, asking: Asking) -> None:
         st.error(plain(problem), icon=":material/error:")
     sheet = golden_people.sheet(session.workspace, session.actor.name, asking, back[0] if back else None)
     if sheet is None:
+        _back(trail)
         st.success("You have scored every item of this set.")
-        if trail:
-            _back(trail)
         return
     place = back[1] if back else sheet.open or 1
     st.progress(sheet.done / sheet.total, f"{sheet.done} of {sheet.total} items scored by you")
@@ -308,11 +307,14 @@ def _sheet(session: Session, asking: Asking) -> None:
             st.caption(f"Answer {name}")
             failure.answer(output.model_dump(mode="json", exclude_none=True), f"{name}_{sheet.answers_id}")
     with st.container(border=True):
-        st.caption(f"Rubric item {place} of {len(sheet.item.rubric)}: which answers do this?")
-        failure.said(sheet.item.rubric[place - 1].item, f"rubric_{sheet.answers_id}_{place}")
+        asked = st.container()
+        # The keys stand before the words they answer: a key pressed at what is on screen is never lost, and never
+        # counts for the item after it.
         _choices(session, sheet, place, trail)
-        if trail:
-            _back(trail)
+        _back(trail)
+        with asked:
+            st.caption(f"Rubric item {place} of {len(sheet.item.rubric)}: which answers do this?")
+            failure.said(sheet.item.rubric[place - 1].item, f"rubric_{sheet.answers_id}_{place}")
 
 
 def _choices(session: Session, sheet: Sheet, place: int, trail: list[tuple[str, int]]) -> None:
@@ -333,7 +335,7 @@ def _choices(session: Session, sheet: Sheet, place: int, trail: list[tuple[str, 
     for number, (column, choice) in enumerate(zip(columns, _CHOICES, strict=True), 1):
         column.button(
             _CHOICES[choice],
-            key=f"say_{choice}",
+            key=f"say_{choice}_{sheet.answers_id}_{place}",
             type="primary" if choice == given else "secondary",
             shortcut=str(number),
             width="stretch",
@@ -344,10 +346,17 @@ def _choices(session: Session, sheet: Sheet, place: int, trail: list[tuple[str, 
 
 def _back(trail: list[tuple[str, int]]) -> None:
     def back() -> None:
-        st.session_state["golden_back"] = trail.pop()
+        if trail:
+            st.session_state["golden_back"] = trail.pop()
 
     st.button(
-        "Back", key="golden_go_back", icon=":material/undo:", shortcut="Backspace", type="tertiary", on_click=back
+        "Back",
+        key="golden_go_back",
+        icon=":material/undo:",
+        shortcut="Backspace",
+        type="tertiary",
+        disabled=not trail,
+        on_click=back,
     )
 
 

@@ -23,9 +23,9 @@ def test_a_leak_is_marked_counted_and_erased(workspace: Workspace, run_page: Run
     assert not page.exception
     assert page.code[0].value == "Quentin Ashgrove <b>called</b> about a parcel"
     assert page.metric[0].value == "none read yet"
-    page.button(key="clean").click().run()
+    page.button(key="clean_0").click().run()
     assert page.metric[0].value.startswith("0.0%")
-    page.button(key="leak").click().run()
+    page.button(key="leak_1").click().run()
     page.text_input(key="words").input("quentin ashgrove")
     next(each for each in page.button if each.label == "Erase everywhere").click().run()
     assert not page.exception
@@ -34,6 +34,21 @@ def test_a_leak_is_marked_counted_and_erased(workspace: Workspace, run_page: Run
     assert page.metric[0].value.startswith("50.0%")
     stored = workspace.database.cursor().execute("SELECT messages::VARCHAR FROM trace").fetchall()
     assert all("Ashgrove" not in row[0] for row in stored)
+
+
+def test_what_was_called_clean_by_mistake_is_taken_back(workspace: Workspace, run_page: RunPage) -> None:
+    add_traces(workspace, 2, "Quentin Ashgrove called")
+    page = run_page("pii_audit.py", name="Lea", role="lead")
+    assert page.button(key="back").disabled
+    for number in range(2):
+        page.button(key=f"clean_{number}").click().run()
+    assert "All of this sample are read" in page.success[0].value
+    page.button(key="back").click().run()
+    page.button(key="leak_1").click().run()
+    page.text_input(key="words").input("quentin ashgrove")
+    next(each for each in page.button if each.label == "Erase everywhere").click().run()
+    assert page.metric[0].value.startswith("50.0%")
+    assert "All of this sample are read" in page.success[1].value
 
 
 def test_only_a_lead_sees_it(run_page: RunPage) -> None:

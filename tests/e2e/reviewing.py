@@ -71,6 +71,15 @@ def press(page: Page, keys: str | Sequence[str]) -> None:
         page.keyboard.press(key)
 
 
+def twice(page: Page, digit: str) -> None:
+    """A number key pressed twice before anything on the page can change."""
+    page.evaluate(
+        """digit => { for (const press of [1, 2]) document.body.dispatchEvent(new KeyboardEvent("keydown",
+        { key: digit, code: `Digit${digit}`, keyCode: digit.charCodeAt(0), bubbles: true, cancelable: true })) }""",
+        digit,
+    )
+
+
 def label(page: Page, digits: str = PLAIN) -> None:
     """Label the pair in sight by keyboard, without waiting for anything."""
     press(page, [*digits, "Enter"])

@@ -16,6 +16,7 @@ from review.services.desk import Call, LocalDesk
 from review.services.workspace import open_workspace
 from tests.conftest import NOW
 from tests.e2e.conftest import Server
+from tests.e2e.reviewing import twice
 
 pytestmark = pytest.mark.chromium
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\"> **bold**"
@@ -58,7 +59,7 @@ def test_two_answers_are_scored_by_keyboard(make_server: Callable[..., Server], 
     expect(page.get_by_text("Rubric item 1 of 2")).to_be_visible()
     expect(page.get_by_text("0 of 3 items scored by you")).to_be_visible()
     assert page.title() != "hacked"
-    page.keyboard.press("4")
+    twice(page, "4")  # an accident: the second counts for no rubric item that has not been seen
     expect(page.get_by_text("Rubric item 2 of 2")).to_be_visible()
     page.keyboard.press("Backspace")
     expect(page.get_by_text("Rubric item 1 of 2")).to_be_visible()

@@ -13,6 +13,7 @@ from review import settings
 from review.services.workspace import open_workspace
 from tests.app.test_pii_audit_page import add_traces
 from tests.e2e.conftest import Server
+from tests.e2e.reviewing import twice
 
 pytestmark = pytest.mark.chromium
 SAID = "Quentin Ashgrove <b>called</b> about a parcel"
@@ -28,7 +29,7 @@ def test_a_leak_is_marked_by_keyboard_and_gone(make_server: Callable[..., Server
     page = visit(server, "/pii_audit", name="Lea", role="lead")
     expect(page.get_by_text(SAID)).to_be_visible()
     expect(page.get_by_text("0 of 3 read")).to_be_visible()
-    page.keyboard.press("1")
+    twice(page, "1")  # an accident: the second counts for no trace that has not been seen
     expect(page.get_by_text("1 of 3 read")).to_be_visible()
     page.keyboard.press("2")
     words = page.get_by_label("The leaked words, as they stand above")
