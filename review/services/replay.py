@@ -159,14 +159,15 @@ def replay(
     stripped = desk.settings.config.replay.strip_pii
     named = stacks(endpoints.old, endpoints.new, stripped)
     scope: dict[str, Any] = {"stripped": stripped, "limit": ask.limit}
-    scope["sample"] = desk.ask("replay.look", {**scope, "sample": ask.sample, **named}).document["sample"]
+    before = desk.ask("replay.look", {**scope, "sample": ask.sample, **named}).document
+    scope["sample"] = before["sample"]
     reports: dict[Side, SideReport] = {
         "old": SideReport(endpoints.old.model, named["old"]),
         "new": SideReport(endpoints.new.model, named["new"]),
     }
     if not stripped:
         reports["old"].adopted = desk.ask("replay.adopt", {**scope, "stack": named["old"]}).document["adopted"]
-    before = desk.ask("replay.look", {**scope, **named}).document
+        before = desk.ask("replay.look", {**scope, **named}).document
     cache = Cache(desk.settings.cache_file)
     try:
         run = _Run(desk, cache, scope, tell, clock)
