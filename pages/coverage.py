@@ -3,7 +3,7 @@
 import streamlit as st
 
 from review.services.coverage import Report
-from review.ui import charts, coverage_charts, coverage_view, shell
+from review.ui import charts, coverage_charts, coverage_view, shell, verbatim
 from review.ui.text import plain
 
 SHOWN = 20
@@ -30,7 +30,7 @@ def suite_section(report: Report) -> None:
     suite = report.suite
     if not suite.items:
         st.text("No eval suite is imported yet. Bring yours in as plain prompts (text lines, JSONL or CSV):")
-        st.code("review import suite prompts.txt", language=None)
+        verbatim.show("review import suite prompts.txt", "suite")
         return
     untouched = report.untouched
     share = sum(each.share for each in untouched)
@@ -87,7 +87,7 @@ if not report.traces or not report.clusters:
         "No clusters yet" if report.traces else "No traffic yet",
         "Coverage groups production traces by what people want. On the command line, beside this app:",
     )
-    st.code(command, language=None)
+    verbatim.show(command, "begin")
     st.stop()
 what_counts(report)
 coverage_view.tiles(report)

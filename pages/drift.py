@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from review.services import alerts
-from review.ui import charts, drift_view, shell
+from review.ui import charts, drift_view, shell, verbatim
 
 session = shell.page("drift.py")
 workspace, actor = session.workspace, session.actor
@@ -22,7 +22,7 @@ if report.empty:
         "Name a folder in the configuration (watch.folder), let your gateway write live traffic there, and watch it on "
         "the command line, beside this app: one round for cron, or all the time.",
     )
-    st.code("review watch --once\nreview watch", language=None)
+    verbatim.show("review watch --once\nreview watch", "begin")
     st.stop()
 drift_view.tiles(report, listed)
 st.subheader("Alerts", anchor=False)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from review.services import adversarial_runs, agreement, contracts, gate, golden, runs
-from review.ui import charts, gate_view, shell
+from review.ui import charts, gate_view, shell, verbatim
 from review.ui.text import line
 
 session = shell.page("gate.py")
@@ -24,13 +24,13 @@ if not listed:
         "line:",
         [("runs.py", "See runs")],
     )
-    st.code(
+    verbatim.show(
         "review contract init -o contract.yaml\n"
         'review contract sign contract.yaml --name "Your Name"\n'
         "review run start my-first-step --step quantization\n"
         "review run record my-first-step\n"
         "review gate --candidate my-first-step",
-        language=None,
+        "begin",
     )
     st.stop()
 gate_view.contract_strip(held)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from review.ui import charts, failure, golden_view, shell
+from review.ui import charts, failure, golden_view, shell, verbatim
 
 session = shell.page("golden.py")
 workspace, lead = session.workspace, session.actor.role == "lead"
@@ -19,7 +19,7 @@ if not found.lines:
         "An item is a prompt, the good response and rubric items in words; 200 to 2,000 make a set. Beside this app, "
         "on the command line:",
     )
-    st.code("review golden import items.jsonl\nreview golden draft --per-cluster 3", language=None)
+    verbatim.show("review golden import items.jsonl\nreview golden draft --per-cluster 3", "begin")
     st.stop()
 if not lead:
     with shell.errors():

@@ -6,7 +6,7 @@ import streamlit as st
 
 from review.services import overview
 from review.services.workspace import Role
-from review.ui import shell
+from review.ui import shell, verbatim
 from review.ui.text import plain
 
 WELCOME: dict[Role, str] = {
@@ -28,16 +28,16 @@ if stand.facts.pairs == 0:
         st.subheader("From traces to pairs", anchor=False)
         traces = "1 trace is" if stand.facts.traces == 1 else f"{stand.facts.traces:,} traces are"
         st.text(f"{traces} here and no pairs yet. Beside this app, on the command line:")
-        st.code("review pipeline", language=None)
+        verbatim.show("review pipeline", "pipeline")
         st.text(
             "It groups, samples, replays and judges them, and draws a round. eval_config.yaml names the two stacks."
         )
     else:
         st.subheader("Begin with pairs, or with traffic", anchor=False)
         st.text("There are no pairs yet. Beside this app, on the command line, bring in files of pairs:")
-        st.code("review import pairs pairs.jsonl\nreview import verdicts verdicts.jsonl", language=None)
+        verbatim.show("review import pairs pairs.jsonl\nreview import verdicts verdicts.jsonl", "pairs")
         st.text("Or logged traffic, which is stripped of personal data and replayed through both stacks:")
-        st.code("review import traces traces.jsonl\nreview pipeline", language=None)
+        verbatim.show("review import traces traces.jsonl\nreview pipeline", "traces")
         st.text("Or look around in the demo: review demo")
     st.stop()
 

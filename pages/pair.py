@@ -8,7 +8,7 @@ from review.domain.failure import Provenance
 from review.services import agreement
 from review.services.agreement import PairStory
 from review.services.final_label import final_labels
-from review.ui import charts, failure, promote, shell
+from review.ui import charts, failure, promote, shell, verbatim
 from review.ui.text import plain
 
 QUESTIONS = {
@@ -95,7 +95,7 @@ def votes(story: PairStory) -> None:
             if vote["rationale"]:
                 failure.said(vote["rationale"], f"rationale_{index}")
             elif vote["raw"]:
-                st.code(vote["raw"], language=None, wrap_lines=True)
+                verbatim.show(vote["raw"], f"raw_{index}", wrapped=True)
 
 
 pair_id = st.query_params.get("pair", "")

@@ -7,7 +7,7 @@ import streamlit as st
 from review.domain.redaction import KINDS
 from review.errors import ReviewError
 from review.services import privacy
-from review.ui import failure, pii_audit, shell
+from review.ui import failure, pii_audit, shell, verbatim
 from review.ui.text import plain
 
 session = shell.page("pii_audit.py")
@@ -44,9 +44,9 @@ def read(trace_id: str) -> None:
     with shown:
         st.caption(f"Is there still somebody's data in it? {len(audit.marked)} of {len(audit.traces)} read.")
         with st.container(border=True):
-            for part, text in pii_audit.parts(privacy.texts(workspace, trace_id)):
+            for index, (part, text) in enumerate(pii_audit.parts(privacy.texts(workspace, trace_id))):
                 st.caption(plain(part))
-                st.code(text, language=None, wrap_lines=True)
+                verbatim.show(text, f"part_{index}", wrapped=True)
     if st.session_state.get("leaking") == trace_id:
         say(trace_id)
 

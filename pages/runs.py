@@ -3,7 +3,7 @@
 import streamlit as st
 
 from review.services import agreement, runs
-from review.ui import charts, runs_view, shell
+from review.ui import charts, runs_view, shell, verbatim
 
 session = shell.page("runs.py")
 workspace = session.workspace
@@ -21,7 +21,7 @@ if not listed:
         "Begin one for the endpoints of the configuration, then put the replayed sample into it. Beside this app, on "
         "the command line:",
     )
-    st.code("review run start my-first-step --step quantization\nreview run record my-first-step", language=None)
+    verbatim.show("review run start my-first-step --step quantization\nreview run record my-first-step", "begin")
     st.stop()
 known = {each.run_id: each for each in listed}
 asked = st.query_params.get("run", "")

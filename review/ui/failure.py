@@ -16,6 +16,7 @@ from streamlit.components.v2 import component
 from review.domain.failure import Source, Status
 from review.services.flag import GrowthPoint
 from review.settings import EvalConfig
+from review.ui import verbatim
 from review.ui.text import plain
 
 STATUS_COLOURS: dict[Status, str] = {"confirmed": "#2f6f73", "reported": "#d0a24c", "erased": "#9aa3a8"}
@@ -101,7 +102,7 @@ def answer(output: dict[str, Any], key: str) -> None:
         said(str(output["content"]), key)
     elif not output.get("tool_calls"):
         st.caption("The answer is empty.")
-    _calls(output.get("tool_calls"))
+    _calls(output.get("tool_calls"), key)
 
 
 def conversation(messages: Sequence[dict[str, Any]], key: str) -> None:
@@ -121,17 +122,18 @@ def _message(message: dict[str, Any], key: str) -> None:
         content = json.dumps(content, ensure_ascii=False, indent=1)
     if content:
         said(str(content), key)
-    _calls(message.get("tool_calls"))
+    _calls(message.get("tool_calls"), key)
 
 
-def _calls(calls: Sequence[dict[str, Any]] | None) -> None:
-    for call in calls or ():
+def _calls(calls: Sequence[dict[str, Any]] | None, key: str) -> None:
+    for index, call in enumerate(calls or ()):
         function = call.get("function", {})
         arguments = function.get("arguments")
         if not isinstance(arguments, str):
             arguments = json.dumps(arguments, ensure_ascii=False, indent=2)
         st.caption(plain(f"Tool call: {function.get('name', '')}", 120))
-        st.code(arguments.encode("utf-8", "replace").decode("utf-8")[:_LONGEST], language=None, wrap_lines=True)
+        said = arguments.encode("utf-8", "replace").decode("utf-8")[:_LONGEST]
+        verbatim.show(said, f"{key}_call_{index}", wrapped=True)
 
 
 def growth_chart(points: Sequence[GrowthPoint], today: datetime) -> alt.Chart:

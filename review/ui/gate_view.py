@@ -17,7 +17,7 @@ from review.services.gate_report import unit
 from review.services.run_slices import Example
 from review.services.workspace import Actor, Workspace
 from review.store.runs import RunRow
-from review.ui import charts, gate_charts, shell
+from review.ui import charts, gate_charts, shell, verbatim
 from review.ui.parity_sections import ICONS, WORDS
 from review.ui.runs_view import examples
 from review.ui.text import line, plain
@@ -44,10 +44,10 @@ def contract_strip(held: Held) -> None:
     if held.version is None:
         with st.container(border=True):
             st.text(held.notes[0] if held.notes else "Nobody has signed this contract.")
-            st.code(
+            verbatim.show(
                 "review contract init -o contract.yaml\nreview contract check contract.yaml\n"
                 'review contract sign contract.yaml --name "Your Name"',
-                language=None,
+                "sign",
             )
         return
     names = ", ".join(f"{each.name} ({each.signed_at:%d %b %Y})" for each in held.version.signatures)
@@ -211,7 +211,7 @@ def beside(document: Document) -> None:
     for note in document["notes"]:
         st.text(f"· {note}")
     st.caption("The same on the command line and in CI (exit 0 parity, 3 regression, 4 inconclusive):")
-    st.code(f"review gate --candidate {document['run']['number']} --junit gate.xml", language=None)
+    verbatim.show(f"review gate --candidate {document['run']['number']} --junit gate.xml", "ci")
 
 
 def earlier(documents: Sequence[Document]) -> None:

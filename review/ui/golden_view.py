@@ -16,7 +16,7 @@ from review.services.golden_overview import Line, Overview
 from review.services.golden_people import Agreement, Asking, Choice, Sheet
 from review.services.workspace import Workspace
 from review.stats.estimate import Estimate, NotEstimable, Result
-from review.ui import charts, coverage_charts, coverage_view, failure, shell
+from review.ui import charts, coverage_charts, coverage_view, failure, shell, verbatim
 from review.ui.shell import Session
 from review.ui.text import line, plain
 
@@ -218,7 +218,7 @@ def coverage(workspace: Workspace, key: tuple[Hashable, ...]) -> None:
     st.text(f"{len(bare)} of {len(report.clusters)} clusters, {share:.0%} of traffic, have no accepted item.")
     if report.untested:
         st.caption(f"{len(report.untested)} of them no prompt of the eval suite either. Draft items for these:")
-        st.code("review golden draft --per-cluster 3", language=None)
+        verbatim.show("review golden draft --per-cluster 3", "draft")
     listed = report.clusters[:_CLUSTERS]
     charts.draw(
         (*key, "golden shares", coverage_view.report(workspace)[0]),
@@ -243,7 +243,7 @@ def drafts(session: Session, found: Overview) -> None:
             "Drafts are proposed for clusters of traffic that neither this set nor the eval suite touches. Beside this "
             "app, on the command line:",
         )
-        st.code("review golden draft --per-cluster 3", language=None)
+        verbatim.show("review golden draft --per-cluster 3", "draft")
         return
     at = int(st.session_state.get("golden_draft", 0)) % len(waiting)
     each = waiting[at]
@@ -274,7 +274,7 @@ def scoring(session: Session) -> None:
             "No answers to score yet",
             "Both stacks answer a frozen set in a run. Beside this app, on the command line:",
         )
-        st.code("review golden freeze\nreview golden score --run my-run --no-record", language=None)
+        verbatim.show("review golden freeze\nreview golden score --run my-run --no-record", "freeze")
         return
     names = [f"set {line(each.named, 40)} · {each.items:,} items · {at + 1}" for at, each in enumerate(found)]
     at = 0

@@ -15,7 +15,7 @@ from review.services.run_slices import Compared, Example, LongContext, PartSlice
 from review.services.workspace import Actor, Workspace
 from review.stats.estimate import Estimate, Result
 from review.store.runs import PartRow, RunRow
-from review.ui import charts, promote, runs_charts, shell
+from review.ui import charts, promote, runs_charts, shell, table, verbatim
 from review.ui.runs_charts import Dot
 from review.ui.text import line, plain
 
@@ -56,8 +56,8 @@ class Opened:
 
 @st.cache_resource(ttl=3600, max_entries=16, show_spinner="Reading the run …")
 def _opened(key: tuple[Hashable, ...], _workspace: Workspace, run_id: str) -> Opened:  # noqa: ARG001 the cache's key
-    table = runs.outcomes(_workspace, run_id)
-    return Opened(run_slices.by_part_of(table), run_slices.long_context_of(table), run_slices.tool_chains_of(table))
+    found = runs.outcomes(_workspace, run_id)
+    return Opened(run_slices.by_part_of(found), run_slices.long_context_of(found), run_slices.tool_chains_of(found))
 
 
 @st.cache_resource(ttl=3600, max_entries=8, show_spinner="Comparing the runs …")
@@ -149,7 +149,7 @@ def one_run(
     _stacks(run)
     if not recorded:
         shell.empty("Nothing is recorded in this run yet", "Put evidence in from the command line, beside this app:")
-        st.code("\n".join(HOW[each].format(run=run.number) for each in EVIDENCE), language=None)
+        verbatim.show("\n".join(HOW[each].format(run=run.number) for each in EVIDENCE), "evidence")
         return
     found = _opened((*key, run.run_id), workspace, run.run_id)
     _parts(workspace, actor, run, found.parts, key)
@@ -169,7 +169,7 @@ def _stacks(run: RunRow) -> None:
         if old or new:
             mark = "differs" if old != new else ""
             rows.append({"": name.replace("_", " "), "Baseline": old or "—", "Candidate": new or "—", "Change": mark})
-    st.dataframe(rows, hide_index=True, key=f"stacks_{run.run_id}")
+    table.show(rows, "stacks")
 
 
 def _said(card: StackCard, name: str) -> str:
@@ -284,11 +284,11 @@ def _recorded(run: RunRow, recorded: Sequence[PartRow]) -> None:
         {
             "Evidence": KIND_WORDS[each.evidence],
             "Part": line(each.part, 80),
-            "Outcomes": each.examples,
+            "Outcomes": f"{each.examples:,}",
             "Decided by": line(_decided(each.detail), 120),
             "Cost": f"${each.cost_usd:,.2f}",
             "By": line(each.recorded_by, 60),
-            "When": each.recorded_at,
+            "When": f"{each.recorded_at:%d %b %Y %H:%M}",
             "Counts": line(f"no: {later}", 80)
             if (later := replaced.get((run.run_id, each.evidence, each.part)))
             else "yes",
@@ -296,7 +296,7 @@ def _recorded(run: RunRow, recorded: Sequence[PartRow]) -> None:
         for each in recorded
     ]
     with st.expander(f"What was recorded: {len(rows)} part{'s' if len(rows) != 1 else ''}"):
-        st.dataframe(rows, hide_index=True, key=f"recorded_{run.run_id}")
+        table.show(rows, "recorded")
 
 
 def _decided(detail: Mapping[str, Any]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -28,3 +30,20 @@ def run_page(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> RunPage:
         return page
 
     return run
+
+
+def shown(page: AppTest, component: str) -> list[dict[str, Any]]:
+    """What the page gave the mounts of a component of ours, in their order."""
+    protos = [each.proto for each in page.get("bidi_component")]
+    return [json.loads(each.json)[0] for each in protos if each.component_name == component]
+
+
+def verbatim(page: AppTest) -> list[str]:
+    """Commands and texts that the page shows exactly as they are."""
+    return [each["text"] for each in shown(page, "review_verbatim")]
+
+
+def tables(page: AppTest) -> list[list[dict[str, str]]]:
+    """The page's tables, each as its rows by column."""
+    found = shown(page, "review_table")
+    return [[dict(zip(each["columns"], row, strict=True)) for row in each["rows"]] for each in found]

@@ -12,7 +12,7 @@ from review import settings
 from review.services.coverage import report
 from review.services.workspace import Workspace, open_workspace
 from tests import clustered as sets
-from tests.app.conftest import RunPage
+from tests.app.conftest import RunPage, verbatim
 
 HOSTILE = "**bold** <script>alert(1)</script> [link](http://example.org)"
 
@@ -27,13 +27,13 @@ def filled(clustered: sets.Set, tmp_path: Path) -> Iterator[Workspace]:
 
 def test_without_traffic_the_page_says_what_to_do(run_page: RunPage) -> None:
     page = run_page("coverage.py")
-    assert "review import traces" in page.code[0].value
+    assert "review import traces" in verbatim(page)[0]
 
 
 def test_without_clusters_the_page_says_what_to_do(workspace: Workspace, run_page: RunPage) -> None:
     record = {"trace_id": "t", "messages": [{"role": "user", "content": "hello"}]}
     sets.add_traces(workspace, [record], sets.NOW)
-    assert run_page("coverage.py").code[0].value == "review cluster"
+    assert verbatim(run_page("coverage.py"))[0] == "review cluster"
 
 
 def test_a_cluster_opens_and_foreign_text_stays_text(
@@ -45,7 +45,7 @@ def test_a_cluster_opens_and_foreign_text_stays_text(
         cursor.execute("UPDATE cluster SET name = $text || name", {"text": HOSTILE})
     first = report(filled).clusters[0]
     page = run_page("coverage.py")
-    assert any("review import suite" in each.value for each in page.code)
+    assert any("review import suite" in each for each in verbatim(page))
     page.selectbox(key="coverage_map_box").select(first.name).run()
     assert not page.exception
     texts = [each.value for each in page.text]

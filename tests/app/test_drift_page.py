@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from review.services import alerts, rounds, watch
 from review.services.desk import LocalDesk
 from review.services.workspace import Workspace
-from tests.app.conftest import RunPage
+from tests.app.conftest import RunPage, verbatim
 from tests.traffic import add_clusters
 from tests.watching import START, add_pairs, quick_plan
 
@@ -16,7 +16,7 @@ HOSTILE = "**bold** <script>alert(1)</script>"
 
 def test_before_anything_is_watched_the_page_says_what_to_do(run_page: RunPage) -> None:
     page = run_page("drift.py")
-    assert "review watch --once" in page.code[0].value
+    assert "review watch --once" in verbatim(page)[0]
 
 
 def test_an_alert_is_read_drawn_from_silenced_and_acknowledged(workspace: Workspace, run_page: RunPage) -> None:

@@ -15,7 +15,7 @@ from review.services.workspace import Workspace
 from review.ui import gate_charts
 from tests import gating
 from tests.adversarial import add_pairs
-from tests.app.conftest import RunPage
+from tests.app.conftest import RunPage, verbatim
 from tests.conftest import NOW
 
 HOSTILE = "**awq** <script>alert(1)</script>"
@@ -26,9 +26,9 @@ def said(page: AppTest) -> str:
 
 
 def test_without_a_run_the_page_says_what_to_do(run_page: RunPage) -> None:
-    page = run_page("gate.py")
-    assert "review contract init" in page.code[0].value
-    assert "review gate --candidate" in page.code[0].value
+    typed = "\n".join(verbatim(run_page("gate.py")))
+    assert "review contract init" in typed
+    assert "review gate --candidate" in typed
 
 
 def test_the_button_gates_once_with_its_look_and_foreign_names_stay_text(

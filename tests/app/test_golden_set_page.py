@@ -16,7 +16,7 @@ from review.errors import Conflict
 from review.services import golden, golden_people, golden_score
 from review.services.desk import Call, LocalDesk
 from review.services.workspace import Actor, Workspace
-from tests.app.conftest import RunPage
+from tests.app.conftest import RunPage, verbatim
 from tests.conftest import NOW
 
 HOSTILE = "**bold** <script>alert(1)</script> [link](http://example.org)"
@@ -51,7 +51,7 @@ def states(workspace: Workspace) -> dict[str, str]:
 
 
 def test_without_items_the_page_says_what_to_do(run_page: RunPage) -> None:
-    assert "review golden import" in run_page("golden.py").code[0].value
+    assert "review golden import" in verbatim(run_page("golden.py"))[0]
     assert "for the role" in run_page("golden.py", role="support").info[0].value
 
 

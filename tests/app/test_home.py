@@ -14,13 +14,13 @@ from review.services.desk import LocalDesk
 from review.services.sample import SampleSpec, sample
 from review.services.workspace import Workspace
 from tests import adversarial, gating, watching
-from tests.app.conftest import RunPage
+from tests.app.conftest import RunPage, verbatim
 from tests.conftest import NOW
 from tests.traffic import Traffic, add_traces
 
 
 def texts(page: AppTest) -> str:
-    return "\n".join(each.value for each in [*page.text, *page.caption, *page.subheader, *page.code])
+    return "\n".join([*(each.value for each in [*page.text, *page.caption, *page.subheader]), *verbatim(page)])
 
 
 def fill(workspace: Workspace, folder: Path, pairs: int = 12) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from review.services.workspace import Workspace
-from tests.app.conftest import RunPage
+from tests.app.conftest import RunPage, verbatim
 
 
 def add_traces(workspace: Workspace, count: int, said: str) -> None:
@@ -21,7 +21,7 @@ def test_a_leak_is_marked_counted_and_erased(workspace: Workspace, run_page: Run
     add_traces(workspace, 3, "Quentin Ashgrove <b>called</b> about a parcel")
     page = run_page("pii_audit.py", name="Lea", role="lead")
     assert not page.exception
-    assert page.code[0].value == "Quentin Ashgrove <b>called</b> about a parcel"
+    assert verbatim(page)[0] == "Quentin Ashgrove <b>called</b> about a parcel"
     assert page.metric[0].value == "none read yet"
     page.button(key="clean_0").click().run()
     assert page.metric[0].value.startswith("0.0%")
@@ -30,7 +30,7 @@ def test_a_leak_is_marked_counted_and_erased(workspace: Workspace, run_page: Run
     next(each for each in page.button if each.label == "Erase everywhere").click().run()
     assert not page.exception
     assert page.success[0].value == "Erased\\: 3 in trace\\."
-    assert page.code[0].value == "<PERSON_1> <b>called</b> about a parcel"
+    assert verbatim(page)[0] == "<PERSON_1> <b>called</b> about a parcel"
     assert page.metric[0].value.startswith("50.0%")
     stored = workspace.database.cursor().execute("SELECT messages::VARCHAR FROM trace").fetchall()
     assert all("Ashgrove" not in row[0] for row in stored)

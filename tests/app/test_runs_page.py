@@ -14,7 +14,7 @@ from review.services import loop, run_record, runs
 from review.services.desk import LocalDesk
 from review.services.workspace import Workspace
 from review.ui.runs_view import in_words
-from tests.app.conftest import RunPage
+from tests.app.conftest import RunPage, tables, verbatim
 from tests.conftest import NOW
 from tests.running import Asked, add_pairs, begin, call, desk_of, pair_of
 
@@ -47,15 +47,15 @@ def texts(page: Any) -> str:
 
 def test_without_a_run_the_page_says_what_to_type(run_page: RunPage) -> None:
     page = run_page("runs.py")
-    assert "review run start" in page.code[0].value
-    assert "review run record" in page.code[0].value
+    assert "review run start" in verbatim(page)[0]
+    assert "review run record" in verbatim(page)[0]
 
 
 def test_a_run_without_evidence_says_how_each_kind_comes_in(desk: LocalDesk, run_page: RunPage) -> None:
     begin(desk)
     page = run_page("runs.py")
     assert "No evidence yet" in texts(page)
-    assert "review run record 1" in page.code[0].value
+    assert "review run record 1" in verbatim(page)[0]
 
 
 def test_which_kinds_are_there_and_which_lack() -> None:
@@ -80,12 +80,13 @@ def test_a_run_shows_parts_slices_and_what_got_worse(desk: LocalDesk, run_page: 
     assert "2 chains, 1 of several steps" in shown
     assert "no example has 4k to 16k, 16k to 32k, over 32k tokens" in shown
     assert "3 examples, of 2 nothing says who is right" in shown.replace("\\", "")
-    stacks = page.dataframe[0].value
-    assert stacks[stacks["Change"] == "differs"][""].tolist() == ["name", "model", "config hash"]
+    stacks, recorded = tables(page)
+    assert [each["Part"] for each in recorded] == ["sample-1", "mmlu"]
+    assert [each[""] for each in stacks if each["Change"] == "differs"] == ["name", "model", "config hash"]
     page.selectbox(key=f"parts_{run}_box").select("Benchmarks: mmlu").run()
     assert not page.exception
     assert "4 got worse" in texts(page)
-    listed = page.dataframe[1].value
+    listed = page.dataframe[0].value
     assert listed["Example"].tolist() == ["e0", "e1", "e2", "e3"]
     assert set(listed["New"]) == {"0"}
 
@@ -98,11 +99,11 @@ def test_what_got_worse_shows_that_it_stands_in_the_adversarial_set(desk: LocalD
     page = run_page("runs.py")
     box = page.selectbox(key=f"parts_{run}_box")
     box.select(box.options[0]).run()
-    assert page.dataframe[1].value["Adversarial set"].tolist() == ["Into the set"]
+    assert page.dataframe[0].value["Adversarial set"].tolist() == ["Into the set"]
     loop.promote(desk.workspace, pair, "new", "other", Provenance("run", run), "Mara", NOW)
     page.run()
     assert not page.exception
-    assert page.dataframe[1].value["Adversarial set"].tolist() == ["A-00001"]
+    assert page.dataframe[0].value["Adversarial set"].tolist() == ["A-00001"]
 
 
 def test_two_runs_are_compared_and_a_link_opens_one(desk: LocalDesk, run_page: RunPage) -> None:
