@@ -6,8 +6,10 @@ import fcntl
 import json
 import os
 import re
+import sqlite3
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -16,6 +18,8 @@ from review.errors import BadInput, Conflict, HarnessFailed, NotFound
 
 VERSION = "0.4.13"
 REQUIREMENT = f"lm_eval[api,ifeval]=={VERSION}"
+# How the files of its cache begin: each answer is there once it arrived, whatever becomes of the process.
+_ANSWERS = "answers"
 Kind = Literal["chat", "completions"]
 # Told how many requests are answered, and how many there are.
 Progress = Callable[[int, int], None]
@@ -124,7 +128,41 @@ def run(python: str, job: Job, folder: Path, key: str | None, progress: Progress
         if not any(output.rglob("results_*.json")) or not any(output.rglob("samples_*.jsonl")):
             raise HarnessFailed(f"lm_eval wrote no results. What it said stands in {folder / 'harness.log'}")
         done.write_text(json.dumps({"harness": VERSION}), encoding="utf-8")
+        # Nobody is asked again from here on: its cache would only be a second place for every answer.
+        for each in folder.glob(f"{_ANSWERS}*"):
+            each.unlink()
     return output
+
+
+def holds(folder: Path, has: Callable[[bytes], bool]) -> bool:
+    """Whether something that was kept of a job has what `has` looks for, its cached answers included.
+
+    Raises:
+        Conflict: a process works there, and what it will write cannot be known.
+    """
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Conflict(
+                f"A benchmark runs, in {folder}, and what it writes may hold what is to be erased. Wait until it is "
+                "done, or end it; then erase. Nothing was erased yet."
+            ) from None
+        # Prompts of a chat stand in the samples as JSON within JSON.
+        return any(has(part) or has(part.replace(b"\\\\", b"\\")) for part in _parts(folder))
+
+
+def _parts(folder: Path) -> Iterator[bytes]:
+    """Everything that was kept, in parts that a word does not reach out of."""
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        if path.name.startswith(_ANSWERS) and path.suffix == ".db":
+            with closing(sqlite3.connect(path)) as answers:
+                yield from (bytes(value) for (value,) in answers.execute("SELECT value FROM unnamed"))
+        elif path.suffix == ".jsonl":
+            with path.open("rb") as lines:
+                yield from lines
+        else:
+            yield path.read_bytes()
 
 
 def _config(job: Job, folder: Path) -> dict[str, Any]:
@@ -152,7 +190,7 @@ def _config(job: Job, folder: Path) -> dict[str, Any]:
         "gen_kwargs": dict(job.parameters),
         "output_path": str(folder / "output"),
         "log_samples": True,
-        "use_cache": str(folder / "answers"),
+        "use_cache": str(folder / _ANSWERS),
         "apply_chat_template": chat,
     }
     said = {"limit": job.limit, "num_fewshot": job.shots, "include_path": job.include and str(job.include)}

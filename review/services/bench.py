@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from review.adapters import harness
+from review.adapters import harness, leaks
 from review.adapters.harness import Job, Kind
 from review.domain.identity import canonical
 from review.domain.pipeline import Endpoint
@@ -121,8 +123,33 @@ def folder_of(settings: Settings, plan: Plan, endpoint: Endpoint) -> Path:
         "kind": plan.kind,
         "tokenizer": plan.tokenizer,
     }
-    name = hashlib.sha256(canonical(said).encode()).hexdigest()[:16]
-    return settings.db.with_name(settings.db.name + ".bench").absolute() / name
+    return _kept(settings) / hashlib.sha256(canonical(said).encode()).hexdigest()[:16]
+
+
+def _kept(settings: Settings) -> Path:
+    """Where all outputs are kept, those that were put aside too."""
+    return settings.db.with_name(settings.db.name + ".bench").absolute()
+
+
+def outputs_with(settings: Settings, words: re.Pattern[str]) -> list[Path]:
+    """The kept outputs in which the words stand, those of interrupted runs and those put aside too.
+
+    Raises:
+        Conflict: a benchmark runs.
+    """
+    kept = _kept(settings)
+    folders = sorted(each for each in kept.iterdir() if each.is_dir()) if kept.is_dir() else []
+    return [each for each in folders if harness.holds(each, lambda value: leaks.stands_in(value, words))]
+
+
+def remove(outputs: Sequence[Path]) -> int:
+    """Remove kept outputs whole: a sample's hashes would let the words be guessed. Returns how many there were.
+
+    Such a side is asked anew when its benchmark is run again.
+    """
+    for each in outputs:
+        shutil.rmtree(each)
+    return len(outputs)
 
 
 def _of(side: str, tell: Tell) -> harness.Progress:

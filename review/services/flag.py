@@ -24,7 +24,7 @@ from review.domain.chain import Link, Misfit, SaltedText
 from review.domain.failure import PROVENANCE, SOURCES, Event, Report, Source, Standing, Status, person, standing
 from review.domain.types import Message, Output, Side
 from review.errors import BadInput, ChainBroken, Conflict, NotAllowed, NotFound
-from review.services import strip
+from review.services import digests, strip
 from review.services.workspace import Actor, Workspace
 from review.store import adversarial as store
 from review.store import rounds as rounds_store
@@ -342,6 +342,7 @@ def erase(workspace: Workspace, entry_id: str, actor: Actor, reason: str, now: d
         }
         added = store.append(cursor, chain_id, record, None)
         store.drop_texts(cursor, entry_id)
+        digests.hide(cursor, workspace.key)
     _mirror(workspace, chain_id, added)
     # What models answered to it, and what judges said about that.
     if workspace.settings.cache_file.exists():

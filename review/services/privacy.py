@@ -1,8 +1,9 @@
 """The privacy audit: stripped traces read by a lead, the leakage rate, rules from leaks, and their erasure everywhere.
 
 Erasing rewrites every row in which the words stand, in whatever table, forgets what models answered about these traces
-and pairs, erases adversarial entries by the chain's own rule, and leaves a tombstone that says how many places there
-were and never what it was. DuckDB keeps freed blocks: the file is written anew when it is next opened.
+and pairs, erases adversarial entries by the chain's own rule, renames the digests by which a guess at the words could
+be tested (services.digests), removes benchmark outputs in which the words stand, and leaves a tombstone that says how
+many places there were and never what it was. DuckDB keeps freed blocks: the file is written anew at its next opening.
 """
 
 from __future__ import annotations
@@ -17,21 +18,24 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, cast
 
 from review.adapters import leaks
 from review.adapters.cache import Cache
 from review.domain.redaction import KINDS, Placeholders
 from review.errors import BadInput, NotAllowed, NotFound
-from review.services import flag
+from review.services import bench, digests, flag
 from review.services.workspace import Actor, Workspace
 from review.stats.estimate import Result
 from review.stats.intervals import wilson
-from review.store import compact
+from review.store import compact, golden
 from review.store import pii as store
 
 MAX_WORDS = 12
 MAX_TEXT = 300
+# The ids under which a row's texts stand in the cache: answers, what judges said of them, and vectors.
+_OWNERS = ("trace_id", "pair_id", "prompt_id", "suite_prompt_id", "item_id")
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Audit:
 
 @dataclass(frozen=True)
 class Erased:
-    """What an erasure did: `places` counts rows by table, and cache entries and adversarial entries."""
+    """What an erasure did: `places` counts rows by table, adversarial and cache entries, and outputs of benchmarks."""
 
     erasure_id: str
     places: dict[str, int]
@@ -95,23 +99,26 @@ def mark_leak(
     """Note a leak, have the stripper take these words out from now on, and erase them everywhere.
 
     Raises:
-        NotAllowed: not a lead. BadInput: no such kind, or no words, or too many.
+        NotAllowed: not a lead. BadInput: no such kind, or no words, or too many. Conflict: a benchmark runs.
     """
     _lead(actor)
     tokens = _tokens(kind, words)
+    outputs = bench.outputs_with(workspace.settings, leaks.expression(tokens))
     with workspace.database.transaction() as cursor:
         store.mark(cursor, audit_name, store.MarkRow(trace_id, True, kind), actor.name, now)
-    return _erase(workspace, kind, tokens, actor, now)
+    return _erase(workspace, kind, tokens, outputs, actor, now)
 
 
 def erase(workspace: Workspace, kind: str, words: str, actor: Actor, now: datetime) -> Erased:
     """Have the stripper take these words out from now on, and erase them everywhere.
 
     Raises:
-        NotAllowed: not a lead. BadInput: no such kind, or no words, or too many.
+        NotAllowed: not a lead. BadInput: no such kind, or no words, or too many. Conflict: a benchmark runs.
     """
     _lead(actor)
-    return _erase(workspace, kind, _tokens(kind, words), actor, now)
+    tokens = _tokens(kind, words)
+    outputs = bench.outputs_with(workspace.settings, leaks.expression(tokens))
+    return _erase(workspace, kind, tokens, outputs, actor, now)
 
 
 def add_pattern(workspace: Workspace, pattern: str, actor: Actor, now: datetime) -> None:
@@ -141,10 +148,13 @@ def _tokens(kind: str, words: str) -> list[str]:
     return tokens
 
 
-def _erase(workspace: Workspace, kind: str, tokens: Sequence[str], actor: Actor, now: datetime) -> Erased:
+def _erase(
+    workspace: Workspace, kind: str, tokens: Sequence[str], outputs: Sequence[Path], actor: Actor, now: datetime
+) -> Erased:
+    """Erase everywhere, and remove `outputs` of benchmarks, in which the words stand."""
     digest = leaks.digest(workspace.key, tokens)
     expression, needles = leaks.expression(tokens), leaks.needles(tokens)
-    places, owners, hashed = Counter[str](), set[str](), list[str]()
+    places, owners, items, hashed = Counter[str](), set[str](), set[str](), list[str]()
     with workspace.database.transaction() as cursor:
         # The rule first: what comes in from now on is stripped.
         store.add_rule(cursor, store.RuleRow(f"words-{digest}", "words", len(tokens), digest), actor.name, now)
@@ -159,16 +169,22 @@ def _erase(workspace: Workspace, kind: str, tokens: Sequence[str], actor: Actor,
                 store.rewrite(cursor, table, row, changed)
                 places[table] += 1
                 ids = [str(values[name]) for name in ("trace_id", "pair_id") if values.get(name)]
-                owners.update(ids)
+                owners.update(str(values[name]) for name in _OWNERS if values.get(name))
+                if table == "golden_item":
+                    items.add(str(values["item_hash"]))
+                elif table == "golden_answers":
+                    owners.update(golden.item_ids(cursor, str(values["item_hash"])))
                 hashed += [_hidden(workspace.key, table, each) for each in ids]
             for statement in triggers or ():
                 cursor.execute(statement)
+        digests.hide(cursor, workspace.key, items=items, pairs=owners)
         entries = list(dict.fromkeys(entry for entry, text in store.entries_with(cursor) if expression.search(text)))
         erasure_id = "erasure-" + secrets.token_hex(8)
     for entry in entries:
         flag.erase(workspace, entry, actor, f"personal data found in the privacy audit ({erasure_id})", now)
         places["adversarial"] += 1
     places["cache"] += _forget(workspace, owners, expression)
+    places["bench"] += bench.remove(outputs)
     with workspace.database.transaction() as cursor:
         store.bury(
             cursor,

@@ -14,6 +14,7 @@ import pyarrow.compute
 from review.domain.identity import canonical
 from review.domain.run import Evidence, Part, RunSpec, StackCard, Step
 from review.errors import BadInput, Conflict, NotFound
+from review.services import digests
 from review.services.desk import Answer, Call, Desk
 from review.services.workspace import Workspace
 from review.settings import Settings
@@ -327,7 +328,7 @@ def _standing(workspace: Workspace, run: RunRow, part: Part) -> PartRow | None:
         (each for each in parts(workspace, run.run_id) if (each.evidence, each.part) == (part.evidence, part.part)),
         None,
     )
-    if found is not None and found.data_hash != part.data_hash:
+    if found is not None and not digests.same(workspace.key, found.data_hash, part.data_hash):
         raise Conflict(
             f"Run {run.name!r} has {part.evidence} {part.part!r} already, from other data. "
             "Runs are never overwritten: begin another run."

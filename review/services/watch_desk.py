@@ -12,6 +12,7 @@ import pyarrow
 from review.errors import BadInput, Conflict
 from review.services import judge_watch
 from review.services.desk import Answer, Call
+from review.services.digests import keyed
 from review.services.judge_facts import verdict_word
 from review.services.workspace import Workspace
 from review.stats import edetector
@@ -28,8 +29,10 @@ _BROKEN = "broken"
 
 def has_file(workspace: Workspace, call: Call) -> Answer:
     """Whether a file was taken in with this content. Arguments: file, content_hash."""
-    said = call.arguments
-    return Answer({"has": store.has_file(workspace.database.cursor(), str(said["file"]), str(said["content_hash"]))})
+    file, content = str(call.arguments["file"]), str(call.arguments["content_hash"])
+    cursor = workspace.database.cursor()
+    # After an erasure it stands keyed.
+    return Answer({"has": any(store.has_file(cursor, file, each) for each in (content, keyed(workspace.key, content)))})
 
 
 def took(workspace: Workspace, call: Call) -> Answer:

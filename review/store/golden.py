@@ -213,6 +213,12 @@ def items(cursor: Cursor, item_hashes: Sequence[str]) -> dict[str, ItemRow]:
     return found
 
 
+def item_ids(cursor: Cursor, item_hash: str) -> list[str]:
+    """The id of a version's item; none where there is no such version."""
+    rows = cursor.execute("SELECT item_id FROM golden_item WHERE item_hash = ?", [item_hash]).fetchall()
+    return [str(item_id) for (item_id,) in rows]
+
+
 def freeze(cursor: Cursor, row: VersionRow, held: Mapping[str, str]) -> None:
     """Store a frozen set: item hashes by item id."""
     cursor.execute(

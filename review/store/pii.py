@@ -119,10 +119,10 @@ def rows_with(
     cursor: Cursor, table: str, columns: Sequence[Column], needles: Sequence[str]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Row numbers and values of the rows in whose text one of `needles` (lower case) stands."""
-    names = ", ".join(_quoted(each.name) for each in columns)
-    hits = " OR ".join(f"contains(lower({_quoted(each.name)}::VARCHAR), needle)" for each in columns)
+    names = ", ".join(quoted(each.name) for each in columns)
+    hits = " OR ".join(f"contains(lower({quoted(each.name)}::VARCHAR), needle)" for each in columns)
     query = (
-        f"SELECT rowid, {names} FROM {_quoted(table)} WHERE EXISTS "  # noqa: S608 (names of the catalogue, quoted)
+        f"SELECT rowid, {names} FROM {quoted(table)} WHERE EXISTS "  # noqa: S608 (names of the catalogue, quoted)
         f"(SELECT 1 FROM (SELECT unnest($needles::VARCHAR[]) AS needle) WHERE {hits})"
     )
     for number, *values in cursor.execute(query, {"needles": list(needles)}).fetchall():
@@ -131,9 +131,9 @@ def rows_with(
 
 def rewrite(cursor: Cursor, table: str, row: int, values: Mapping[str, Any]) -> None:
     """Write other values into a row."""
-    sets = ", ".join(f"{_quoted(name)} = ${place}" for place, name in enumerate(values, 1))
+    sets = ", ".join(f"{quoted(name)} = ${place}" for place, name in enumerate(values, 1))
     cursor.execute(
-        f"UPDATE {_quoted(table)} SET {sets} WHERE rowid = ${len(values) + 1}",  # noqa: S608 (quoted names)
+        f"UPDATE {quoted(table)} SET {sets} WHERE rowid = ${len(values) + 1}",  # noqa: S608 (quoted names)
         [*values.values(), row],
     )
 
@@ -144,7 +144,7 @@ def lift(cursor: Cursor, table: str) -> list[str]:
         "SELECT trigger_name, sql FROM duckdb_triggers() WHERE table_name = $table", {"table": table}
     ).fetchall()
     for name, _ in found:
-        cursor.execute(f"DROP TRIGGER {_quoted(str(name))} ON {_quoted(table)}")
+        cursor.execute(f"DROP TRIGGER {quoted(str(name))} ON {quoted(table)}")
     return [str(sql) for _, sql in found]
 
 
@@ -172,5 +172,6 @@ def erasures(cursor: Cursor) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) | {"places": json.loads(row[2])} for row in found]
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name of the catalogue, as SQL wants it."""
     return '"' + name.replace('"', '""') + '"'
