@@ -103,6 +103,68 @@ def add_pairs(
     return ids
 
 
+def add_alone(
+    workspace: Workspace,
+    count: int,
+    *,
+    task: str = "refund",
+    days: float = 20.0,
+    start: datetime = START,
+    wrong: float = 0.02,
+    known: bool = True,
+    served: str | None = "new",
+    source: str = "production:test",
+    prefix: str = "n",
+    clusters: tuple[str, ...] = (),
+    worse: str | None = None,
+    seed: int = 1,
+) -> list[str]:
+    """Live traces that one stack alone answered, spread evenly over days; `wrong` of them are. Returns their ids.
+
+    With `worse` only this cluster is wrong so often, the others in a tenth. Answers say "good" or "bad".
+    """
+    rng = np.random.default_rng(seed)
+    draws = rng.random(count)
+    rows: list[dict[str, object]] = []
+    for at in range(count):
+        group = clusters[at % len(clusters)] if clusters else None
+        right = bool(draws[at] >= (wrong if worse is None or group == worse else 0.1))
+        answer: dict[str, object] = {"content": f"It is {'good' if right else 'bad'}!", "model": "two"}
+        rows.append(
+            {
+                "id": f"{prefix}-{at:06}",
+                "answer": json.dumps(answer | ({"correct": right} if known else {})),
+                "at": start + timedelta(days=days * at / count),
+                "cluster": group,
+            }
+        )
+    staged = pa.Table.from_pylist(
+        rows,
+        pa.schema([*((n, pa.string()) for n in ("id", "answer", "cluster")), ("at", pa.timestamp("us", tz="UTC"))]),
+    )
+    with workspace.database.transaction() as cursor:
+        cursor.register("alone", staged)
+        cursor.execute(
+            """
+            INSERT INTO trace BY NAME
+            SELECT id AS trace_id, id AS content_hash, 'prompt-' || id AS prompt_id, $source AS source,
+                   $task AS task, json_array(json_object('role', 'user', 'content', 'Ask ' || id)) AS messages,
+                   answer AS response, alone."at" AS happened_at, false AS synthetic, $now AS imported_at FROM alone
+            """,
+            {"source": source, "task": task, "now": NOW},
+        )
+        cursor.execute(
+            "INSERT INTO live_trace SELECT id, $source, $served, NULL FROM alone", {"source": source, "served": served}
+        )
+        cursor.execute(
+            "INSERT INTO assignment BY NAME SELECT id AS trace_id, cluster AS cluster_id, 0.9 AS similarity, "
+            "'first' AS clustering_id, $now AS assigned_at FROM alone WHERE cluster IS NOT NULL",
+            {"now": NOW},
+        )
+        cursor.unregister("alone")
+    return [str(row["id"]) for row in rows]
+
+
 def quick_plan(desk: Desk, task: str = "refund", tolerance: float = 0.015) -> None:
     """A plan made by hand, where a test is not about planning, which simulates years."""
     plan = Plan(-tolerance / 2, (0.05, 0.2, 0.6), 1, 0.0125, 0.0125, 9.0)

@@ -84,8 +84,10 @@ def lines(done: Round) -> list[str]:
     """A round for people."""
     shown = [
         f"files     {done.files:,} taken in: {done.read:,} records, {done.new:,} new, {done.rejected:,} rejected",
-        f"observed  {done.observed:,} pairs, {done.chosen:,} of them to be scored",
-        f"scored    {done.scored:,} ({done.judged:,} judged now, ${done.cost_usd:.4f})",
+        f"observed  {done.observed - done.answers:,} pairs, {done.answers:,} answers of new alone; "
+        f"{done.chosen:,} of them to be scored",
+        f"scored    {done.scored:,}, {done.baseline:,} of old as a baseline ({done.judged:,} judged now, "
+        f"${done.cost_usd:.4f})",
         f"alerts    {done.alerts:,} new",
     ]
     for word, counts in (("delivered", done.delivered), ("failed", done.failed)):
@@ -110,7 +112,8 @@ def setup(context: Context) -> None:
     for each in document["tasks"]:
         shown.append(
             f"{_clean(each['task']) or 'all traffic'}: tolerance {100 * each['tolerance']:.2f} points, "
-            f"{each['scores']:,} scores ({each['per_day']:,.0f} a day); {each['words']}"
+            f"{each['scores']:,} {'single answers scored' if each['single'] else 'scores'} "
+            f"({each['per_day']:,.0f} a day); {each['words']}"
         )
     if not document["tasks"]:
         shown.append("No live traffic is scored yet. Name watch.folder, put files there and run: review watch --once")

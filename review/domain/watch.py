@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from review.domain.pipeline import EnvironmentName, Name, Section
-from review.domain.types import Output
+from review.domain.types import Output, Side
 
 AlertKind = Literal["regression", "judge"]
 Channel = Literal["webhook", "email", "file"]
@@ -22,6 +22,13 @@ WAITS = (30.0, 120.0, 600.0, 3600.0, 6 * 3600.0)
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
 Address = Annotated[str, StringConstraints(pattern=r"^[^@\s<>,;]+@[^@\s<>,;]+$", max_length=254)]
 
+
+# What a live answer is checked against where the configuration does not say it otherwise.
+CRITERION = (
+    "The answer does what the user asks for: it is correct as far as the conversation and general knowledge show, "
+    "leaves out nothing that the user needs, and makes nothing up. Declining is right only where the request must be "
+    "declined."
+)
 
 _SOURCE = r"^(shadow|production|metrics)(:[A-Za-z0-9._-]{1,60})?$"
 
@@ -69,7 +76,10 @@ class Watch(Section):
         folder: where files of traffic arrive; files and folders below it are taken in, each once.
         source: what its traffic is: shadow, production or metrics (without texts), and a name, as in shadow:gateway.
         interval_minutes: between two rounds of `review watch`.
-        sample_per_task: pairs of a task that a judge scores in a round.
+        served: who answered production traffic whose records do not say so, where one answer alone is there.
+        sample_per_task: pairs of a task that a judge scores in a round; and single answers of new.
+        baseline_per_task: old's answers that a judge scores once, where new's answers come alone.
+        criterion: what a judge checks a single answer against; `criteria` has other words for tasks by their name.
         false_alarms: probability of any false alarm of any task in a year of watching, all looks together.
         webhook, email: where alerts go; nowhere by default.
         file: a JSONL file that alerts are appended to.
@@ -79,7 +89,11 @@ class Watch(Section):
     folder: Name | None = None
     source: Annotated[str, StringConstraints(pattern=_SOURCE)] = "shadow"
     interval_minutes: float = Field(default=60.0, gt=0, le=10_080)
+    served: Side = "new"
     sample_per_task: int = Field(default=50, ge=1, le=5000)
+    baseline_per_task: int = Field(default=2000, ge=30, le=20_000)
+    criterion: Annotated[str, StringConstraints(min_length=1, max_length=4000)] = CRITERION
+    criteria: dict[str, Annotated[str, StringConstraints(min_length=1, max_length=4000)]] = Field(default_factory=dict)
     false_alarms: float = Field(default=0.05, gt=0, le=0.5)
     webhook: Webhook | None = None
     email: Email | None = None

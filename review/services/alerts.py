@@ -10,17 +10,24 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pyarrow
 
 from review.domain.watch import CHANNELS, Channel, wait_before
 from review.errors import BadInput, NotFound
+from review.services import watch_single_desk
 from review.services.desk import Answer, Call
 from review.services.workspace import Workspace
 from review.stats.effects import mean_difference
 from review.stats.estimate import Estimate, Result
-from review.stats.intervals import compact
+from review.stats.intervals import Floats, Ints, compact
+from review.stats.stability import rate_change
 from review.store import watch as store
+from review.store import watch_single as single_store
 
+pa: Any = pyarrow  # it carries no types
 EXAMPLES = 10
+# Old's answers in a cluster below which it is held to old's rate in the whole task.
+_FEWEST = 10
 _LEVEL = 0.95
 # An attempt that has no end after so long was interrupted, and is made again.
 _LEASE = timedelta(minutes=5)
@@ -215,14 +222,20 @@ def pending(workspace: Workspace, call: Call) -> Answer:
     for each in alerts(workspace, call.now):
         if each.kind == "regression":
             latest.setdefault(each.task, each)
-    plans, names = store.plans(cursor), store.cluster_names(cursor)
+    plans = {single: store.plans(cursor, single=single) for single in (False, True)}
+    names = store.cluster_names(cursor)
     first: dict[str, dict[str, Any]] = {}
     for alarm in store.alarms(cursor):
         before = latest.get(alarm["task"])
         if before is not None and (before.acknowledged_at is None or alarm["made_at"] <= before.acknowledged_at):
             continue
         first.setdefault(alarm["task"], alarm)
-    found = [_facts(workspace, alarm, plans[task], names) for task, alarm in first.items()]
+    found = [
+        _facts(workspace, alarm, plans[False][task], names)
+        if alarm["plan"] is None
+        else _single_facts(workspace, alarm, plans[True][task], names)
+        for task, alarm in first.items()
+    ]
     return Answer({"alarms": found})
 
 
@@ -230,20 +243,13 @@ def _facts(
     workspace: Workspace, alarm: Mapping[str, Any], plan: store.PlanRow, names: Mapping[str, str]
 ) -> dict[str, Any]:
     cursor = workspace.database.cursor()
-    end = alarm["seen_at"] + timedelta(hours=1)
-    after = store.scored(cursor, alarm["task"], alarm["since"], end)
+    after = store.scored(cursor, alarm["task"], alarm["since"], _end(alarm))
     before = store.scored(cursor, alarm["task"], None, alarm["since"])
     carried = carriers(after)
     for each in carried:
         each["name"] = names.get(each["cluster"] or "", each["cluster"] or "in no cluster")
     return {
-        "task": alarm["task"],
-        "alarm": alarm["number"],
-        "detector": alarm["detector"],
-        "at": alarm["seen_at"].isoformat(),
-        "since": alarm["since"].isoformat(),
-        "evidence": alarm["evidence"],
-        "tolerance": plan.tolerance,
+        **_said(alarm, plan),
         "limit": -plan.tolerance / 2,
         "scores": after.num_rows,
         "lost": sum(each < 0 for each in after["difference"].to_pylist()),
@@ -254,8 +260,98 @@ def _facts(
         "decided_by": sorted(set(after["decided_by"].to_pylist())),
         "clusters": carried[:20],
         "pairs": examples(after, carried),
+    }
+
+
+def _said(alarm: Mapping[str, Any], plan: store.PlanRow) -> dict[str, Any]:
+    """What an alert says itself, whatever it was raised on."""
+    return {
+        "task": alarm["task"],
+        "alarm": alarm["number"],
+        "detector": alarm["detector"],
+        "at": alarm["seen_at"].isoformat(),
+        "since": alarm["since"].isoformat(),
+        "evidence": alarm["evidence"],
+        "tolerance": plan.tolerance,
         "delay": plan.delay,
     }
+
+
+def _end(alarm: Mapping[str, Any]) -> datetime:
+    end: datetime = alarm["seen_at"] + timedelta(hours=1)
+    return end
+
+
+def _single_facts(
+    workspace: Workspace, alarm: Mapping[str, Any], plan: store.PlanRow, names: Mapping[str, str]
+) -> dict[str, Any]:
+    """The same of single answers: new's passes against those of old's answers that are the baseline."""
+    cursor, task, way = workspace.database.cursor(), alarm["task"], watch_single_desk.way(plan)
+    after = single_store.verdicts(cursor, task, way, "new", alarm["since"], _end(alarm))
+    before = single_store.verdicts(cursor, task, way, "new", None, alarm["since"])
+    old = single_store.verdicts(cursor, task, way, "old")
+    carried = single_carriers(old, after)
+    for each in carried:
+        each["name"] = names.get(each["cluster"] or "", each["cluster"] or "in no cluster")
+    baseline = plan.baseline or {}
+    passes = after["passed"].to_pylist()
+    named = after.append_column("pair_id", after["answer_id"])
+    failed = named.append_column("difference", pa.array([each - 1.0 for each in passes], pa.float64()))
+    return {
+        **_said(alarm, plan),
+        "single": True,
+        "way": way,
+        "baseline": baseline,
+        # In terms of new - old's rate as it was seen; what is not known of old comes on top of half the tolerance.
+        "limit": baseline["floor"] - baseline["rate"] - plan.tolerance / 2,
+        "scores": after.num_rows,
+        "passed": int(sum(passes)),
+        "undecided": after["verdict"].to_pylist().count("undecided"),
+        "difference": _shown(_moved(old, after)),
+        "before": _shown(_moved(old, before)),
+        "before_scores": before.num_rows,
+        "clusters": carried[:20],
+        "pairs": [],
+        "traces": examples(failed, carried),
+    }
+
+
+def _moved(old: Any, new: Any, level: float = _LEVEL) -> Result:
+    """How much new's pass rate is above old's, with an interval by prompts."""
+    return rate_change(*_passes(old), *_passes(new), level)
+
+
+def _passes(table: Any) -> tuple[Floats, Ints]:
+    """0 or 1 of each verdict, and its prompt as a code."""
+    prompts = np.unique(np.array(table["prompt_id"].to_pylist(), dtype=object).astype(str), return_inverse=True)[1]
+    return np.array(table["passed"].to_pylist(), dtype=np.float64), compact(prompts)
+
+
+def single_carriers(old: Any, new: Any, level: float = _LEVEL) -> list[dict[str, Any]]:
+    """Which clusters carry a fall of the pass rate, the worst first, as carriers() has it.
+
+    A cluster is held to old's rate in it, where enough of old's answers are there, else to old's rate in the task.
+
+    Args:
+        old: verdicts on old, as store.watch_single.verdicts gives them.
+        new: the same of new since the change.
+        level: of all intervals together (Bonferroni).
+    """
+    groups = [np.array([each or "" for each in table["cluster_id"].to_pylist()], dtype=object) for table in (old, new)]
+    passes = [np.array(table["passed"].to_pylist(), dtype=np.float64) for table in (old, new)]
+    known = sorted(set(groups[1]))
+    found: list[dict[str, Any]] = []
+    for name in known:
+        inside = [np.flatnonzero(group == name) for group in groups]
+        held: Ints = inside[0] if len(inside[0]) >= _FEWEST else np.arange(len(passes[0]))
+        mean = float(passes[1][inside[1]].mean() - passes[0][held].mean()) if len(held) else 0.0
+        moved = _moved(old.take(held), new.take(inside[1]), 1 - (1 - level) / len(known))
+        row = {"cluster": name or None, "scores": len(inside[1]), "difference": _shown(moved), "mean": mean}
+        found.append({**row, "part": -mean * len(inside[1])})
+    lost = sum(each["part"] for each in found)
+    for each in found:
+        each["part"] = each["part"] / lost if lost > 0 else 0.0
+    return sorted(found, key=lambda each: (-each["part"], str(each["cluster"])))
 
 
 def put(workspace: Workspace, call: Call) -> Answer:
@@ -395,7 +491,7 @@ def _channels(deliveries: Sequence[Mapping[str, Any]], alert_id: str) -> dict[st
 
 # What an alert says.
 
-TO_READ = "Pairs to read:"
+TO_READ, TO_READ_ALONE = "Pairs to read:", "Answers to read:"
 
 CAUSES = {
     "inputs shifted": "The inputs shifted: other questions come in than before.",
@@ -438,19 +534,42 @@ def summary(alert: Mapping[str, Any]) -> list[str]:
             f"{100 * alert['distance']:.0f} % of its votes moved (p = {alert['p']:.4f}).",
             "Its verdicts cannot be compared over time before people have checked it.",
         ]
-    lines = [
+    return _single_summary(alert) if alert.get("single") else _pair_summary(alert)
+
+
+def _pair_summary(alert: Mapping[str, Any]) -> list[str]:
+    return [
         f"New minus old is {_points(alert['difference'])} over {alert['scores']:,} scored pairs since "
         f"{alert['since'][:16].replace('T', ' ')} UTC (lost {alert['lost']:,}, won {alert['won']:,}); "
         f"the alert is due beyond {100 * alert['limit']:+.2f} points, half the tolerance.",
         f"Before: {_points(alert['before'])} over {alert['before_scores']:,} pairs.",
-        f"{CAUSES[alert['cause']['cause']]} {alert['cause']['why']}",
+        *_rest(alert),
     ]
+
+
+def _single_summary(alert: Mapping[str, Any]) -> list[str]:
+    old = alert["baseline"]
+    told = f", {alert['undecided']:,} undecided" if alert["undecided"] else ""
+    return [
+        f"New passed {alert['passed']:,} of {alert['scores']:,} single answers since "
+        f"{alert['since'][:16].replace('T', ' ')} UTC ({alert['passed'] / max(1, alert['scores']):.1%}{told}); old "
+        f"passed {old['rate']:.1%} of {old['n']:,}, at least {old['floor']:.1%} as far as is certain, and the alert is "
+        f"due below {max(0.0, old['floor'] - alert['tolerance'] / 2):.1%}.",
+        f"New minus old: {_points(alert['difference'])}; before: {_points(alert['before'])} over "
+        f"{alert['before_scores']:,} answers.",
+        *_rest(alert),
+    ]
+
+
+def _rest(alert: Mapping[str, Any]) -> list[str]:
+    lines = [f"{CAUSES[alert['cause']['cause']]} {alert['cause']['why']}"]
     carried = [each for each in alert["clusters"] if each["part"] > 0][:3]
     if carried:
         said = "; ".join(f"{_named(each['name'])} ({min(1.0, each['part']):.0%} of the loss)" for each in carried)
         lines.append(f"Carried by: {said}.")
-    if alert["pairs"]:
-        lines.append(f"{TO_READ} {', '.join(alert['pairs'])}.")
+    for words, named in ((TO_READ, alert["pairs"]), (TO_READ_ALONE, alert.get("traces"))):
+        if named:
+            lines.append(f"{words} {', '.join(named)}.")
     if (days := alert["delay"].get("median_days")) is not None:
         lines.append(f"At this traffic a drift of one tolerance is found after about {days:.0f} days (median).")
     return lines

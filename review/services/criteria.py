@@ -43,6 +43,7 @@ class CriterionJob:
         criterion: in words.
         tools: what the answer could call.
         owner: what is erased together with the judge's replies (a trace's, pair's or entry's id); the id by default.
+        salt: sets it apart from an earlier judging that asked the same.
     """
 
     id: str
@@ -51,6 +52,7 @@ class CriterionJob:
     criterion: str
     tools: Sequence[Mapping[str, Any]] | None = None
     owner: str | None = None
+    salt: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ def judge_criteria(
     tell: Callable[[Progress], None] | None = None,
     *,
     clients: Mapping[str, Client] | None = None,
+    spent_usd: float = 0.0,
 ) -> list[Met]:
     """Whether each answer meets its criterion; one Met a job, in their order. A second call asks nobody.
 
@@ -105,6 +108,7 @@ def judge_criteria(
         jobs: any number.
         tell: told how far it is.
         clients: by provider name; made from the configuration by default.
+        spent_usd: what counts against judges.budget_usd already.
 
     Raises:
         BadSettings: no provider is configured, or its key is not in the environment.
@@ -116,7 +120,7 @@ def judge_criteria(
         raise BadSettings(
             "judges.providers is empty: a criterion in words needs a judge. See README, From traffic to a round."
         )
-    settings = _Settings(judges, desk.settings.config.rubric, desk.settings.cache_file, "criteria")
+    settings = _Settings(judges, desk.settings.config.rubric, desk.settings.cache_file, "criteria", spent_usd)
     keys = [_key(each) for each in jobs]
     first = dict(zip(reversed(keys), reversed(jobs), strict=True))
     found = to_the_end(_Run(settings, tell).all(first, clients))
@@ -164,7 +168,7 @@ class _Run:
 
     async def _one(self, judging: Judging, job: CriterionJob) -> Met:
         # What is kept already is read also after asking stopped.
-        asked = Job(job.owner or job.id, None, "criterion", votes=_votes(job, self.settings))
+        asked = Job(job.owner or job.id, None, "criterion", job.salt, _votes(job, self.settings))
         if self.stopped is not None:
             known = judging.kept(asked)
             return Met(job.id, "undecided", failed=self.stopped) if known is None else _met(job.id, known)
@@ -196,5 +200,5 @@ def _met(id: str, judged: Judged) -> Met:
 
 
 def _key(job: CriterionJob) -> str:
-    said = [list(job.messages), job.tools and list(job.tools), criterion.shown(job.answer), job.criterion]
+    said = [list(job.messages), job.tools and list(job.tools), criterion.shown(job.answer), job.criterion, job.salt]
     return hashlib.sha256(canonical(said).encode("utf-8", "surrogatepass")).hexdigest()

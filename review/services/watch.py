@@ -22,9 +22,9 @@ import pyarrow
 
 from review.domain.types import Output
 from review.domain.watch import Channel, signs
-from review.domain.wording import TRAITS, measure
+from review.domain.wording import TRAITS, Trait, measure
 from review.errors import BadInput, ReviewError
-from review.services import alerts
+from review.services import alerts, watch_single
 from review.services import judge as judging
 from review.services.desk import Desk
 from review.services.judge_calls import Client
@@ -55,10 +55,10 @@ class Round:
     Attributes:
         files: taken in now; `read`, `new` and `rejected` are their records.
         placed: traces that were given a cluster.
-        observed: pairs of live traffic seen for the first time.
+        observed: exchanges of live traffic seen for the first time; `answers` of them have new's answer alone.
         chosen: of them, in the sample whose scores count.
-        judged: pairs that a judge was asked about.
-        scored: differences that became known.
+        judged: pairs and single answers that a judge was asked about.
+        scored: differences, and passes of single answers, that became known; `baseline` the same of old's answers.
         alarms: of detectors; `alerts` are the new alerts made of them.
         delivered: messages that arrived, by channel; `failed` those that did not.
         cost_usd: of judging, and of asking the candidate again where an alert was raised.
@@ -71,19 +71,23 @@ class Round:
     rejected: int = 0
     placed: int = 0
     observed: int = 0
+    answers: int = 0
     chosen: int = 0
     judged: int = 0
     scored: int = 0
+    baseline: int = 0
     alarms: int = 0
     alerts: int = 0
     delivered: dict[str, int] = field(default_factory=dict[str, int])
     failed: dict[str, int] = field(default_factory=dict[str, int])
     cost_usd: float = 0.0
     notes: list[str] = field(default_factory=list[str])
+    # Tasks whose baseline waits for a judge that stopped.
+    unfinished: frozenset[str] = frozenset()
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "unfinished"}
 
 
 def once(
@@ -110,6 +114,7 @@ def once(
         lambda: _observe(desk, done, stop),
         lambda: _judge(desk, done, clients),
         lambda: _score(desk, done),
+        lambda: _score_single(desk, done, clients),
         lambda: _plan(desk, done),
         lambda: _advance(desk, done),
         lambda: _raise(desk, done, clients, environ),
@@ -119,7 +124,7 @@ def once(
         if stop is not None and stop.is_set():
             return done
         step()
-    if done.files or done.observed or done.scored or done.alerts:
+    if done.files or done.observed or done.scored or done.baseline or done.alerts:
         said = {name: getattr(done, name) for name in ("files", "observed", "scored", "alerts", "notes")}
         desk.ask("watch.finish", {**said, "started_at": begun.isoformat()})
     return done
@@ -157,20 +162,33 @@ def outlook(desk: Desk) -> dict[str, Any]:
     """What is watched and the delay to expect at the traffic seen; plans that are not made yet are made for a look."""
     state = desk.ask("watch.stands").document
     unplanned = [each for each in state["tasks"] if _needs_plan(each)]
-    looked = {each["task"]: plan_of(desk, each, len(unplanned), state["batch"]) for each in unplanned}
+    looked = {_key(each): plan_of(desk, each, len(unplanned), state["batch"]) for each in unplanned}
     tasks: list[dict[str, Any]] = []
     for each in state["tasks"]:
-        plan = looked.get(each["task"]) or each["plan"]
-        words = f"fewer than {ENOUGH} scores: not watched yet." if plan is None else delay_words(plan["delay"])
+        plan = looked.get(_key(each)) or each["plan"]
         tasks.append(
             {
-                **{name: each[name] for name in ("task", "tolerance", "scores", "undecided", "evidence")},
+                **{name: each[name] for name in ("task", "single", "tolerance", "scores", "undecided", "evidence")},
                 "per_day": each["blocks"] / max(1.0, each["days"]),
                 "delay": None if plan is None else plan["delay"],
-                "words": words,
+                "baseline": None if plan is None else plan.get("baseline"),
+                "words": _outlook_words(each, plan),
             }
         )
     return {"tasks": tasks}
+
+
+def _key(each: Mapping[str, Any]) -> tuple[str, bool]:
+    return each["task"], each["single"]
+
+
+def _outlook_words(each: Mapping[str, Any], plan: Mapping[str, Any] | None) -> str:
+    missing = watch_single.missing_baseline(each, ENOUGH) if each["single"] else None
+    if missing is not None and (plan is None or watch_single.another_plan(each)):
+        return missing
+    if plan is None:
+        return f"fewer than {ENOUGH} scores: not watched yet."
+    return floor_words(plan.get("baseline")) + delay_words(plan["delay"])
 
 
 # Taking in.
@@ -296,15 +314,33 @@ def _place(desk: Desk, done: Round) -> None:
 
 def _observe(desk: Desk, done: Round, stop: threading.Event | None) -> None:
     """Every new pair of live traffic becomes an observation; a sample of them is chosen to be scored."""
-    rates = _rates(desk, done)
+    waiting: list[dict[str, Any]] = desk.ask("watch.waiting").document["tasks"]
+    rates = _rates(desk, done, waiting, "pairs")
     while stop is None or not stop.is_set():
         table = desk.ask("watch.fresh", {"limit": MOST}).table
         if table is None or not table.num_rows:
-            return
-        rows = [observation(each, rates) for each in table.to_pylist()]
-        new = desk.ask("watch.observe", {}, pa.Table.from_pylist(rows, store.OBSERVATIONS)).document["new"]
-        done.observed += new
-        done.chosen += sum(row["chosen"] for row in rows)
+            break
+        done.observed += _write(desk, done, [observation(each, rates) for each in table.to_pylist()])
+    alone: list[dict[str, Any]] = desk.ask("watch.single_waiting").document["tasks"]
+    rates = _rates(desk, done, alone, "single answers")
+    while stop is None or not stop.is_set():
+        table = desk.ask("watch.single_fresh", {"limit": MOST}).table
+        if table is None or not table.num_rows:
+            break
+        rows = [watch_single.observation(each, _chosen_alone(each, rates)) for each in table.to_pylist()]
+        new = _write(desk, done, rows)
+        done.observed, done.answers = done.observed + new, done.answers + new
+
+
+def _write(desk: Desk, done: Round, rows: list[dict[str, Any]]) -> int:
+    """Hand observations in; returns how many were new."""
+    done.chosen += sum(row["chosen"] for row in rows)
+    return int(desk.ask("watch.observe", {}, pa.Table.from_pylist(rows, store.OBSERVATIONS)).document["new"])
+
+
+def _chosen_alone(row: Mapping[str, Any], rates: Mapping[str, _Rate]) -> bool:
+    known = Output.model_validate(json.loads(row["new"])).correct is not None
+    return _chosen(row["trace_id"], known, rates.get(row["task"], _Rate(0.0)))
 
 
 @dataclass(frozen=True)
@@ -315,13 +351,17 @@ class _Rate:
     known_only: bool = False
 
 
-def _rates(desk: Desk, done: Round) -> dict[str, _Rate]:
+def _chosen(name: str, known: bool, rate: _Rate) -> bool:
+    return (known or not rate.known_only) and lot(name) < rate.share
+
+
+def _rates(desk: Desk, done: Round, waiting: list[dict[str, Any]], what: str) -> dict[str, _Rate]:
     """Where every pair can be decided without a judge all of them count; else a random sample, the same ones included
     on which nothing is to decide: a sample without them would see differences everywhere."""
     config = desk.settings.config
     rates: dict[str, _Rate] = {}
     blind = 0
-    for each in desk.ask("watch.waiting").document["tasks"]:
+    for each in waiting:
         if not each["undecided"]:
             rates[each["task"]] = _Rate(1.0)
         elif config.judges.providers:
@@ -331,7 +371,7 @@ def _rates(desk: Desk, done: Round) -> dict[str, _Rate]:
             blind += each["pairs"] - each["known"]
     if blind:
         done.notes.append(
-            f"{blind:,} pairs are not scored: no judge is configured (judges.providers), and their correctness is not "
+            f"{blind:,} {what} are not scored: no judge is configured (judges.providers), and their correctness is not "
             "known. Their metrics count."
         )
     return rates
@@ -343,13 +383,12 @@ def observation(row: Mapping[str, Any], rates: Mapping[str, _Rate]) -> dict[str,
     both = {"old": signs(old), "new": signs(new)}
     rate = rates.get(row["task"], _Rate(0.0))
     known = old.correct is not None and new.correct is not None
-    chosen = (known or not rate.known_only) and lot(row["pair_id"]) < rate.share
     return {
         "observed_id": row["pair_id"],
         **{name: row[name] for name in ("trace_id", "pair_id", "prompt_id", "task", "cluster_id", "source")},
         "happened_at": row["happened_at"],
         "identical": row["identical"],
-        "chosen": chosen,
+        "chosen": _chosen(row["pair_id"], known, rate),
         **{f"{side}_{name}": value for side, found in both.items() for name, value in found.items()},
         "traits": _traits(old.content or "", new.content or ""),
     }
@@ -365,8 +404,12 @@ def _traits(old: str, new: str) -> str | None:
     measured = measure(old), measure(new)
     if not all(each.words and each.sentences for each in measured):
         return None
-    named = [trait for trait in TRAITS if trait.key in _WORDS]
-    return json.dumps({trait.key: [round(trait.value(each), 4) for each in measured] for trait in named})
+    return json.dumps({trait.key: [round(trait.value(each), 4) for each in measured] for trait in watched_traits()})
+
+
+def watched_traits() -> list[Trait]:
+    """The traits of wording that are observed."""
+    return [trait for trait in TRAITS if trait.key in _WORDS]
 
 
 # Scoring.
@@ -388,31 +431,43 @@ def _score(desk: Desk, done: Round) -> None:
             return
 
 
+def _score_single(desk: Desk, done: Round, clients: Mapping[str, Client] | None) -> None:
+    """New's answers that come alone, and the baseline of old's that they are held to."""
+    found = watch_single.score(desk, clients, done.cost_usd)
+    done.judged, done.scored, done.baseline = done.judged + found.judged, done.scored + found.new, found.old
+    done.cost_usd, done.unfinished = done.cost_usd + found.cost_usd, found.unfinished
+    if found.stopped is not None:
+        done.notes.append(f"Judging single answers stopped ({found.stopped}). The rest is judged in the next round.")
+
+
 # Planning and looking.
 
 
 def _plan(desk: Desk, done: Round) -> None:
     """Plans for tasks that have none, or whose tolerance or traffic is another now."""
     state = desk.ask("watch.stands").document
-    wanted = [each for each in state["tasks"] if _needs_plan(each)]
+    wanted = [each for each in state["tasks"] if _needs_plan(each, done.unfinished)]
     if wanted:
         plans = [plan_of(desk, each, len(wanted), state["batch"]) for each in wanted]
         desk.ask("watch.plan", {"batch": state["batch"], "plans": plans})
         done.notes += [
             f"Watching {each['task'] or 'all traffic'} for a regression beyond {100 * each['tolerance'] / 2:.2f} "
-            f"points: {delay_words(each['delay'])}"
+            f"points: {floor_words(each.get('baseline'))}{delay_words(each['delay'])}"
             for each in plans
         ]
+    for each in state["tasks"]:
+        if each["single"] and each["plan"] is None and (why := watch_single.missing_baseline(each, ENOUGH)) is not None:
+            done.notes.append(f"Single answers of {each['task'] or 'all traffic'} are {why}")
     early = [each for each in state["tasks"] if each["plan"] is None and each["scores"] < ENOUGH]
     if early:
         done.notes.append(f"{len(early)} tasks have fewer than {ENOUGH} scores and are not watched yet.")
 
 
-def _needs_plan(each: Mapping[str, Any]) -> bool:
-    if each["scores"] < ENOUGH:
+def _needs_plan(each: Mapping[str, Any], unfinished: frozenset[str] = frozenset()) -> bool:
+    if each["scores"] < ENOUGH or (each["single"] and not watch_single.needs_plan(each, ENOUGH, unfinished)):
         return False
     plan = each["plan"]
-    if plan is None:
+    if plan is None or (each["single"] and watch_single.another_plan(each)):
         return True
     # A day at least: the first hours of a day say little about its traffic.
     grown = each["days"] >= 1 and per_day(each) > _GROWTH * plan["per_day"]
@@ -435,6 +490,8 @@ def plan_of(desk: Desk, each: Mapping[str, Any], together: int, batch: int) -> d
     from review.stats.intervals import wilson
 
     alpha = desk.settings.config.watch.false_alarms / (batch * (batch + 1))
+    if each["single"]:
+        return watch_single.plan_of(each, alpha, together, per_day(each), _SPARE)
     moved = wilson(each["moved"], each["scores"])
     discordance = moved.high if isinstance(moved, Estimate) else 1.0
     traffic, many = delay.Paired(min(1.0, max(discordance, each["tolerance"]))), per_day(each)
@@ -450,10 +507,25 @@ def plan_of(desk: Desk, each: Mapping[str, Any], together: int, batch: int) -> d
     }
 
 
+def floor_words(baseline: Mapping[str, Any] | None) -> str:
+    """What single answers are held to, in words; nothing for pairs."""
+    if baseline is None:
+        return ""
+    return (
+        f"new answers alone; old passed {100 * baseline['rate']:.1f} % of {baseline['n']:,}, at least "
+        f"{100 * baseline['floor']:.1f} % as far as is certain; "
+    )
+
+
 def delay_words(delay: Mapping[str, Any]) -> str:
     """The delay to expect, in words."""
     if "not_estimable" in delay:
-        return f"a drift of one tolerance is not found in time: {delay['not_estimable']}."
+        larger = delay.get("larger")
+        told = f"a drift of one tolerance is not found in time: {delay['not_estimable']}."
+        if larger is None or "not_estimable" in larger:
+            return told
+        points, days = 100 * larger["drift"], larger["median_days"]
+        return f"{told} One of {points:.1f} points is found after about {days:.1f} days (median)."
     late = delay["late_days"]
     told = f", nine of ten within {late:.0f}" if late is not None else ""
     return f"a drift of one tolerance is found after about {delay['median_days']:.1f} days (median{told})."
@@ -462,7 +534,8 @@ def delay_words(delay: Mapping[str, Any]) -> str:
 def _advance(desk: Desk, done: Round) -> None:
     for each in desk.ask("watch.stands").document["tasks"]:
         while (
-            each["plan"] is not None and (moved := desk.ask("watch.advance", {"task": each["task"]}).document)["seen"]
+            each["plan"] is not None
+            and (moved := desk.ask("watch.advance", {"task": each["task"], "single": each["single"]}).document)["seen"]
         ):
             done.alarms += moved["alarms"]
 

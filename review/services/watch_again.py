@@ -22,11 +22,13 @@ from review.domain.pipeline import Endpoint
 from review.domain.sameness import identical
 from review.domain.types import Output, Pair
 from review.errors import BudgetSpent, ReviewError
-from review.services import ask
+from review.services import ask, watch_single
 from review.services.asynchronous import to_the_end
+from review.services.criteria import judge_criteria
 from review.services.desk import Desk
 from review.services.judge_calls import Client, Job, JudgeDown, JudgeSettings, Judging, NotJudged, open_clients
 from review.services.judge_facts import verdict_word, ways
+from review.services.replay import Progress
 from review.stats import causes
 from review.stats.causes import Finding
 from review.stats.rerun import FEWEST, Rerun, inputs_for, of_rejudged, of_rerun, pairs_for
@@ -96,7 +98,7 @@ def model(means: Means, alarm: Row, margin: float) -> Finding:
 
 
 def _archived(means: Means, alarm: Row, part: str, limit: int) -> list[Row]:
-    said = {"task": alarm["task"], "since": alarm["since"], "part": part, "limit": limit}
+    said = {"task": alarm["task"], "since": alarm["since"], "part": part, "limit": limit, "single": alarm.get("single")}
     table = means.desk.ask("watch.archive", said).table
     return [] if table is None else table.to_pylist()
 
@@ -174,7 +176,7 @@ def _only_texts(pairs: Sequence[Pair]) -> bool:
 
 
 def judge(means: Means, alarm: Row, margin: float) -> Finding:
-    """Whether the judge still judges pairs from before the change as it did then (stats.rerun.of_rejudged).
+    """Whether the judge still judges what came before the change as it did then (stats.rerun.of_rejudged).
 
     Args:
         means: whom to ask.
@@ -184,6 +186,8 @@ def judge(means: Means, alarm: Row, margin: float) -> Finding:
     config = means.desk.settings.config
     if not config.judges.providers:
         return causes.not_checked("No judge is configured (judges.providers), so none was asked archived pairs again.")
+    if alarm.get("single"):
+        return _judge_alone(means, alarm, margin)
     recipe = ways(config)["recipe"]
     said = {"task": alarm["task"], "since": alarm["since"], "recipe": recipe, "limit": pairs_for(margin)}
     ids = means.desk.ask("watch.judged_before", said).document["pair_ids"]
@@ -201,6 +205,34 @@ def judge(means: Means, alarm: Row, margin: float) -> Finding:
     except ReviewError as error:
         return causes.not_checked(f"The judge could not be asked archived pairs again: {error}")
     moved = [_score(now[name]) - _score(then[name]) for name in sorted(now)]
+    return of_rejudged(sum(each < 0 for each in moved), sum(each > 0 for each in moved), len(moved), margin)
+
+
+def _judge_alone(means: Means, alarm: Row, margin: float) -> Finding:
+    """The same where single answers are judged: verdicts on new's answers from before the change, asked for again."""
+    config = means.desk.settings.config
+    if not str(alarm["way"]).endswith(watch_single.way_hash(config, alarm["task"])):
+        return causes.not_checked("Another criterion is configured now, so archived answers were not judged again.")
+    asked = {name: alarm[name] for name in ("task", "way", "since")}
+    table = means.desk.ask("watch.single_before", {**asked, "limit": pairs_for(margin)}).table
+    rows: list[Row] = [] if table is None else table.to_pylist()
+    if len(rows) < FEWEST:
+        return causes.not_checked(f"The judge had judged {len(rows)} answers before the change; {FEWEST} are needed.")
+    jobs = [watch_single.job(config.watch, row, f"cause {_salt(alarm)}") for row in rows]
+    cost = 0.0
+
+    def tell(progress: Progress) -> None:
+        nonlocal cost
+        cost = progress.cost_usd
+
+    try:
+        mets = judge_criteria(means.desk, jobs, tell, clients=means.clients, spent_usd=means.cost_usd)
+    except ReviewError as error:
+        return causes.not_checked(f"The judge could not be asked archived answers again: {error}")
+    means.cost_usd += cost
+    if any(each.missing for each in mets):
+        return causes.not_checked("The judge could not be asked archived answers again: it stopped before the end.")
+    moved = [(met.verdict == "passed") - (row["verdict"] == "passed") for met, row in zip(mets, rows, strict=True)]
     return of_rejudged(sum(each < 0 for each in moved), sum(each > 0 for each in moved), len(moved), margin)
 
 

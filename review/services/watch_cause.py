@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from review.services import judge_watch, watch_again
+from review.services import judge_watch, watch_again, watch_single
 from review.services.desk import Answer, Call
 from review.services.watch_again import Means
 from review.services.workspace import Workspace
@@ -16,6 +16,7 @@ from review.stats.causes import Finding
 from review.stats.estimate import NotEstimable
 from review.stats.stability import psi
 from review.store import watch as store
+from review.store import watch_single as single_store
 
 
 def cause(means: Means, alarm: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def cause(means: Means, alarm: Mapping[str, Any]) -> dict[str, Any]:
         means: where facts are, and whom to ask.
         alarm: as alerts.pending lists it.
     """
-    found = means.desk.ask("watch.evidence", {"task": alarm["task"], "since": alarm["since"]}).document
+    found = means.desk.ask("watch.evidence", {name: alarm.get(name) for name in ("task", "since", "way")}).document
     inputs, judge = (Finding(**found[name]) for name in ("inputs", "judge"))
     # What explains less than half of the fall is not its cause.
     margin = max(float(alarm["tolerance"]), float(found["fall"])) / 2
@@ -39,28 +40,42 @@ def cause(means: Means, alarm: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def evidence(workspace: Workspace, call: Call) -> Answer:
-    """What stored facts say of inputs and judge, and how far the mean score fell. Arguments: task, since (ISO)."""
+    """What stored facts say of inputs and judge, and how far the mean score fell.
+
+    Arguments: task, since (ISO), way (of single answers; None: pairs).
+    """
     cursor, task = workspace.database.cursor(), str(call.arguments["task"])
     since = datetime.fromisoformat(call.arguments["since"])
     counts = [store.shares(cursor, *span, task=task) for span in ((None, since), (since, None))]
-    means = [store.cluster_means(cursor, task, *span) for span in ((None, since), (since, None))]
+    way: str | None = call.arguments.get("way")
+    spans = ((None, since), (since, None))
+    if way is None:
+        means = [store.cluster_means(cursor, task, *span) for span in spans]
+        before, now = (store.mean_score(cursor, task, *span) for span in spans)
+        judges = store.judges_of(cursor, task, since)
+    else:
+        means = [single_store.cluster_means(cursor, task, way, *span) for span in spans]
+        before, now = (single_store.pass_rate(cursor, task, way, *span) for span in spans)
+        judges = [judge] if (judge := watch_single.judge_of(way)) is not None else []
     parted = causes.parts(*means) if all(means) else None
     inputs = causes.of_inputs(psi(*counts) if all(counts) else NotEstimable("no traces in clusters"), parted)
-    judge = _of_judge(workspace, store.judges_of(cursor, task, since))
-    found = {"inputs": inputs, "judge": judge}
-    before, now = (store.mean_score(cursor, task, *span) for span in ((None, since), (since, None)))
+    found = {"inputs": inputs, "judge": _of_judge(workspace, judges)}
     fall = 0.0 if before is None or now is None else before - now
     said = {name: {"changed": each.changed, "why": each.why} for name, each in found.items()}
     return Answer({**said, "fall": fall})
 
 
 def archive(workspace: Workspace, call: Call) -> Answer:
-    """Inputs and new's answers, drawn at random. Arguments: task, since (ISO), part (before or since), limit."""
+    """Inputs and new's answers, drawn at random.
+
+    Arguments: task, since (ISO), part (before or since), limit, single (answers that came alone; else pairs).
+    """
     said = call.arguments
     since = datetime.fromisoformat(said["since"])
     span = (None, since) if said["part"] == "before" else (since, None)
     limit = min(int(said["limit"]), rerun.MOST)
-    table = store.archive(workspace.database.cursor(), str(said["task"]), *span, _seed(workspace), limit)
+    drawn = single_store.archive if said.get("single") else store.archive
+    table = drawn(workspace.database.cursor(), str(said["task"]), *span, _seed(workspace), limit)
     return Answer({}, table)
 
 

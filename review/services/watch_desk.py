@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow
 
 from review.errors import BadInput, Conflict
-from review.services import judge_watch
+from review.services import judge_watch, watch_single_desk
 from review.services.desk import Answer, Call
 from review.services.digests import keyed
 from review.services.judge_facts import verdict_word
@@ -20,6 +20,7 @@ from review.stats.anchors import Changed
 from review.stats.edetector import Plan, State
 from review.store import judging as judging_store
 from review.store import watch as store
+from review.store import watch_single as single_store
 
 pa: Any = pyarrow  # it carries no types
 MOST = 1000
@@ -120,7 +121,10 @@ def _settled(row: Mapping[str, Any]) -> bool:
 
 
 def stands(workspace: Workspace, _call: Call) -> Answer:
-    """How far each task is: its scores, its plan, its detector, and the tolerance that it is watched for."""
+    """How far each task is: its scores, its plan, its detector, and the tolerance that it is watched for.
+
+    A task whose traffic has pairs and single answers is there twice; `single` tells them apart.
+    """
     from review.services import contracts
 
     cursor = workspace.database.cursor()
@@ -134,33 +138,19 @@ def stands(workspace: Workspace, _call: Call) -> Answer:
         tasks.append(
             {
                 "task": task,
+                "single": False,
                 "tolerance": contract.tolerance_for(task or None),
                 "scores": tally["scores"],
                 "moved": tally["moved"],
                 "blocks": tally["blocks"],
-                "last": tally["last"],
                 "days": (tally["last_at"] - tally["first_at"]).total_seconds() / 86400,
                 "undecided": undecided.get(task, 0),
-                "plan": None
-                if plan is None
-                else {
-                    "number": plan.number,
-                    "tolerance": plan.tolerance,
-                    "discordance": plan.discordance,
-                    "per_day": plan.per_day,
-                    "delay": plan.delay,
-                    "made_at": plan.made_at.isoformat(),
-                },
-                "seen": detector.last if current and detector is not None else _before(plan, detector),
+                "plan": None if plan is None else watch_single_desk.planned(plan),
                 "evidence": detector.evidence if current and detector is not None else 0.0,
             }
         )
+    tasks += watch_single_desk.stands(workspace)
     return Answer({"tasks": tasks, "batch": store.next_batch(cursor), "undecided": undecided})
-
-
-def _before(plan: store.PlanRow | None, detector: store.DetectorRow | None) -> int:
-    """The place up to which an earlier plan's detector has seen scores; a new plan goes on behind it."""
-    return 0 if plan is None or detector is None else detector.last
 
 
 def plan(workspace: Workspace, call: Call) -> Answer:
@@ -172,79 +162,101 @@ def plan(workspace: Workspace, call: Call) -> Answer:
     with workspace.database.transaction() as cursor:
         if store.next_batch(cursor) != int(call.arguments["batch"]):
             raise Conflict("Another command planned the watch at this moment. Run this one again.")
-        standing = store.plans(cursor)
+        last = store.last_numbers(cursor)
         for row in call.arguments["plans"]:
-            before = standing.get(row["task"])
-            number = 1 if before is None else before.number + 1
+            last[row["task"]] = number = last.get(row["task"], 0) + 1
             store.add_plan(cursor, {**row, "number": number, "batch": call.arguments["batch"], "made_at": call.now})
     return Answer()
 
 
 def advance(workspace: Workspace, call: Call) -> Answer:
-    """Let a task's detector see its next scores, at most MOST. Argument: task.
+    """Let a task's detector see its next scores, at most MOST. Arguments: task, single (answers; else pairs).
 
     Scores are taken by the hour in which they happened, in order; one that comes late counts where it is taken up.
-    Scores, detector and alarms move together: what was seen is never seen again.
+    Scores, detector and alarms move together: what was seen is never seen again. A new plan goes on behind the scores
+    that the detector of the one before has seen.
 
     Returns:
         {seen: how many, alarms: how many}
     """
-    task = str(call.arguments["task"])
+    task, single = str(call.arguments["task"]), bool(call.arguments.get("single"))
     with workspace.database.transaction() as cursor:
-        made = store.plans(cursor).get(task)
+        made = store.plans(cursor, single=single).get(task)
         if made is None:
             return Answer({"seen": 0, "alarms": 0})
-        before = store.detectors(cursor).get(task)
+        before = store.detectors(cursor, single=single).get(task)
         current = before if before is not None and before.plan == made.number else None
         last = 0 if before is None else before.last
-        rows = store.scores_after(cursor, task, last, MOST)
+        watched = Plan.from_json(made.plan)
+        if single:
+            rows = watch_single_desk.values(cursor, made, watched, last)
+        else:
+            rows = store.scores_after(cursor, task, last, MOST)
         if not rows:
             return Answer({"seen": 0, "alarms": 0})
-        watched = Plan.from_json(made.plan)
-        state = edetector.begin(watched) if current is None else State.from_json(current.state)
-        seen_to = None if current is None else current.seen_to
         days = sorted({_day(when) for *_, when in rows})
-        seen: set[Any] = store.prompts_of_days(cursor, task, last, days)
-        hours: dict[datetime, list[tuple[Any, float]]] = defaultdict(list)
-        for _, prompt, difference, when in rows:
-            hours[_hour(when)].append(((prompt, _day(when)), difference))
-        alarms = 0
-        for hour in sorted(hours):
-            values, seen = edetector.blocks(hours[hour], seen)
-            passed = 1.0 if seen_to is None else max(0.0, (hour - seen_to).total_seconds() / 3600)
-            state, alarm = edetector.update(watched, state, values, hour.isoformat(), passed)
-            seen_to = hour if seen_to is None else max(seen_to, hour)
-            if alarm is not None:
-                alarms += 1
-                store.add_alarm(
-                    cursor,
-                    {
-                        "task": task,
-                        "detector": alarm.by,
-                        "seen_at": datetime.fromisoformat(alarm.at),
-                        "since": datetime.fromisoformat(alarm.since),
-                        "evidence": alarm.evidence,
-                        "n": alarm.n,
-                        "place": rows[-1][0],
-                        "made_at": call.now,
-                    },
-                )
-        store.add_detector(
-            cursor,
-            {
-                "task": task,
-                "plan": made.number,
-                "number": 1 if current is None else current.number + 1,
-                "last": rows[-1][0],
-                "seen_to": seen_to,
-                "n": state.n,
-                "total": state.total,
-                "evidence": edetector.evidence(watched, state),
-                "state": state.to_json(),
-                "made_at": call.now,
-            },
-        )
+        if single:
+            way = watch_single_desk.way(made)
+            seen: set[Any] = set(single_store.prompts_of_days(cursor, task, way, last, days))
+        else:
+            seen = set(store.prompts_of_days(cursor, task, last, days))
+        alarms = _seen(cursor, call.now, made, current, rows, seen)
     return Answer({"seen": len(rows), "alarms": alarms})
+
+
+def _seen(
+    cursor: store.Cursor,
+    now: datetime,
+    made: store.PlanRow,
+    current: store.DetectorRow | None,
+    rows: Sequence[tuple[int, str, float, datetime]],
+    seen: set[Any],
+) -> int:
+    """Take the detector over these values, and write where it stands and what it says. Returns its alarms."""
+    watched = Plan.from_json(made.plan)
+    state = edetector.begin(watched) if current is None else State.from_json(current.state)
+    seen_to = None if current is None else current.seen_to
+    hours: dict[datetime, list[tuple[Any, float]]] = defaultdict(list)
+    for _, prompt, value, when in rows:
+        hours[_hour(when)].append(((prompt, _day(when)), value))
+    alarms = 0
+    for hour in sorted(hours):
+        values, seen = edetector.blocks(hours[hour], seen)
+        passed = 1.0 if seen_to is None else max(0.0, (hour - seen_to).total_seconds() / 3600)
+        state, alarm = edetector.update(watched, state, values, hour.isoformat(), passed)
+        seen_to = hour if seen_to is None else max(seen_to, hour)
+        if alarm is not None:
+            alarms += 1
+            store.add_alarm(
+                cursor,
+                {
+                    "task": made.task,
+                    "detector": alarm.by,
+                    "seen_at": datetime.fromisoformat(alarm.at),
+                    "since": datetime.fromisoformat(alarm.since),
+                    "evidence": alarm.evidence,
+                    "n": alarm.n,
+                    "place": rows[-1][0],
+                    "made_at": now,
+                    "plan": None if made.baseline is None else made.number,
+                },
+            )
+    store.add_detector(
+        cursor,
+        {
+            "task": made.task,
+            "plan": made.number,
+            "number": 1 if current is None else current.number + 1,
+            "last": rows[-1][0],
+            "seen_to": seen_to,
+            "n": state.n,
+            "total": state.total,
+            "evidence": edetector.evidence(watched, state),
+            "state": state.to_json(),
+            "made_at": now,
+        },
+    )
+    return alarms
 
 
 def finish(workspace: Workspace, call: Call) -> Answer:

@@ -239,10 +239,13 @@ def expected_delay(
     Returns:
         NotEstimable where fewer than half of the drifts are found within a year, with the reason.
     """
+    after = traffic.law(drift)
+    if float((after[0] * after[1]).sum()) >= watched.null:  # within what is accepted: nothing to simulate
+        return NotEstimable(_hopeless(watched, traffic, drift, per_day, 0.0))
     alarms = simulate(
         watched,
         traffic.law(0.0),
-        traffic.law(drift),
+        after,
         per_day,
         hours=_WARM_UP + LOOKS,
         change_at=_WARM_UP,

@@ -63,6 +63,7 @@ class PlanRow:
     plan: dict[str, Any]
     delay: dict[str, Any]
     made_at: datetime
+    baseline: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def data_version(cursor: Cursor) -> str:
                (SELECT count(*) FROM watch_detector), (SELECT count(*) FROM watch_alert),
                (SELECT count(*) FROM watch_answer), (SELECT count(*) FROM watch_attempt_end),
                (SELECT count(*) FROM watch_round), (SELECT count(*) FROM assignment),
-               (SELECT count(*) FROM live_metric)
+               (SELECT count(*) FROM live_metric), (SELECT count(*) FROM watch_verdict)
         """
     ).fetchone()
     return "-".join(map(str, row or ()))
@@ -212,7 +213,7 @@ def undecided(cursor: Cursor) -> dict[str, int]:
         cursor.execute(
             """
             SELECT task, count(*) FROM observation ANTI JOIN watch_score USING (observed_id)
-            WHERE chosen GROUP BY task
+            WHERE chosen AND pair_id IS NOT NULL GROUP BY task
             """
         ).fetchall()
     )
@@ -229,15 +230,26 @@ def last_places(cursor: Cursor) -> dict[str, int]:
     return dict(cursor.execute("SELECT task, max(place) FROM watch_score GROUP BY task").fetchall())
 
 
-def plans(cursor: Cursor) -> dict[str, PlanRow]:
-    """Each task's plan in force."""
+def plans(cursor: Cursor, *, single: bool = False) -> dict[str, PlanRow]:
+    """Each task's plan in force, for its pairs or for its single answers."""
     rows = _records(
-        cursor, "SELECT * FROM watch_plan QUALIFY row_number() OVER (PARTITION BY task ORDER BY number DESC) = 1"
+        cursor,
+        """
+        SELECT * FROM watch_plan WHERE (baseline IS NOT NULL) = $single
+        QUALIFY row_number() OVER (PARTITION BY task ORDER BY number DESC) = 1
+        """,
+        {"single": single},
     )
+    texts = ("plan", "delay", "baseline")
     return {
-        row["task"]: PlanRow(**{**row, "plan": json.loads(row["plan"]), "delay": json.loads(row["delay"])})
+        row["task"]: PlanRow(**{**row, **{name: json.loads(row[name]) for name in texts if row[name] is not None}})
         for row in rows
     }
+
+
+def last_numbers(cursor: Cursor) -> dict[str, int]:
+    """The number of each task's last plan."""
+    return dict(cursor.execute("SELECT task, max(number) FROM watch_plan GROUP BY task").fetchall())
 
 
 def next_batch(cursor: Cursor) -> int:
@@ -247,18 +259,24 @@ def next_batch(cursor: Cursor) -> int:
 
 def add_plan(cursor: Cursor, row: Row) -> None:
     """Write a plan."""
-    texts = {name: json.dumps(row[name], allow_nan=False) for name in ("plan", "delay")}
+    texts = {
+        name: json.dumps(row[name], allow_nan=False)
+        for name in ("plan", "delay", "baseline")
+        if row.get(name) is not None
+    }
     _insert(cursor, "watch_plan", [{**row, **texts}])
 
 
-def detectors(cursor: Cursor) -> dict[str, DetectorRow]:
-    """Each task's detector under its newest plan."""
+def detectors(cursor: Cursor, *, single: bool = False) -> dict[str, DetectorRow]:
+    """Each task's detector of pairs, or of single answers, under its newest plan."""
     rows = _records(
         cursor,
         """
-        SELECT * FROM watch_detector
-        QUALIFY row_number() OVER (PARTITION BY task ORDER BY plan DESC, number DESC) = 1
+        SELECT d.* FROM watch_detector d JOIN watch_plan p ON p.task = d.task AND p.number = d.plan
+        WHERE (p.baseline IS NOT NULL) = $single
+        QUALIFY row_number() OVER (PARTITION BY d.task ORDER BY d.plan DESC, d.number DESC) = 1
         """,
+        {"single": single},
     )
     return {row["task"]: DetectorRow(**{**row, "state": json.loads(row["state"])}) for row in rows}
 
