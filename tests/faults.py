@@ -19,6 +19,7 @@ import json
 import socket
 import struct
 import threading
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -66,7 +67,7 @@ ODD_BUT_GOOD = ("text_plain", "octets")
 
 def prompt_of(document: dict[str, Any]) -> str:
     """The text of the last user message."""
-    for message in reversed(document["messages"]):
+    for message in reversed(document.get("messages", [])):
         if message["role"] == "user":
             content = message["content"]
             return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
@@ -268,6 +269,14 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
+def vector(text: str) -> list[float]:
+    """An embedding of a poor kind: how often each word is there, on 64 places."""
+    counts = [0.0] * 64
+    for word in text.lower().split():
+        counts[zlib.crc32(word.encode()) % 64] += 1.0
+    return counts
+
+
 def shape(api: str, document: dict[str, Any], answer: str | dict[str, Any]) -> dict[str, Any]:
     """A good answer as the server of this dialect gives it, oddities included."""
     parts: dict[str, Any] = {"content": answer} if isinstance(answer, str) else answer
@@ -275,6 +284,10 @@ def shape(api: str, document: dict[str, Any], answer: str | dict[str, Any]) -> d
     words = (content or "").split() or [""]
     usage = {"prompt_tokens": 12, "completion_tokens": len(words), "total_tokens": 12 + len(words)}
     served = f"{document['model']}-served"
+    if api == "embeddings":
+        rows = [{"index": place, "embedding": vector(text)} for place, text in enumerate(document["input"])]
+        spent = sum(len(text.split()) for text in document["input"])
+        return {"object": "list", "data": rows, "usage": {"prompt_tokens": spent, "total_tokens": spent}}
     if api == "anthropic":
         blocks: list[dict[str, Any]] = [{"type": "text", "text": content}] if content is not None else []
         blocks += [
