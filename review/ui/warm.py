@@ -13,6 +13,7 @@ AFTER = 3.0
 MODULES = (
     *("pandas", "altair", "scipy.special", "scipy.optimize"),
     *("review.services.agreement", "review.services.parity", "review.services.tone", "review.services.calibration"),
+    *("review.services.gate", "review.services.report"),
 )
 
 
