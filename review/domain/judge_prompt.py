@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
@@ -92,6 +93,11 @@ class Ask:
     messages: tuple[ChatMessage, ChatMessage]
     schema: Mapping[str, object]
     name: str
+
+    @cached_property
+    def written(self) -> str:
+        """What is shown, as `call_key` writes it; once, because a call has many keys to look under."""
+        return canonical([list(self.messages), self.name])
 
 
 class Reply(BaseModel):
@@ -229,8 +235,9 @@ def call_key(ask: Ask, model: str, rubric: str, temperature: float, vote: int, s
     `vote` counts the votes in one order. `salt` sets calls apart that must be made anew though they ask the same:
     anchors in each run, audits.
     """
-    said = [list(ask.messages), ask.name, model, rubric, temperature, vote, salt]
-    return hashlib.sha256(canonical(said).encode()).hexdigest()
+    # One list: what is shown, and the rest.
+    said = f"{ask.written[:-1]},{canonical([model, rubric, temperature, vote, salt])[1:]}"
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def _context(pair: Pair) -> dict[str, object]:

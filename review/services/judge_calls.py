@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
@@ -131,7 +131,7 @@ class Reply:
     called_at: str
 
     def to_bytes(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
+        return json.dumps(vars(self)).encode()
 
     @staticmethod
     def from_bytes(value: bytes) -> Reply:
@@ -203,16 +203,18 @@ class Judging:
             JudgeDown: no provider can be asked, and waiting did not help.
             BudgetSpent: the next call would spend more than the budget.
         """
-        if (judged := self.kept(job)) is not None:
-            return judged
         votes = self._votes(job)
+        if (judged := self._kept(job, votes)) is not None:
+            return judged
         return await self._route(job, votes, _tokens(votes))
 
     def kept(self, job: Job) -> Judged | None:
         """What the cache holds of a job, where that is all votes of one served model; of the cheapest provider."""
-        votes = self._votes(job)
+        return self._kept(job, self._votes(job))
+
+    def _kept(self, job: Job, votes: Sequence[Vote]) -> Judged | None:
         for provider in self.router.by_price(_tokens(votes), REPLY_TOKENS):
-            if (judged := self._complete(job, votes, provider, 0)) is not None:
+            if (judged := self._complete(job, votes, provider, self._known(job, votes, provider), 0)) is not None:
                 return judged
         return None
 
@@ -268,9 +270,9 @@ class Judging:
         """All votes from one provider; asked again where it answered some of them with another model."""
         asked = 0
         while True:
-            if (judged := self._complete(job, votes, provider, asked)) is not None:
-                return judged
             known = self._known(job, votes, provider)
+            if (judged := self._complete(job, votes, provider, known, asked)) is not None:
+                return judged
             target = _target(known)
             missing = [at for at, replies in enumerate(known) if all(each.served != target for each in replies)]
             if any(len(known[at]) >= GENERATIONS for at in missing):
@@ -370,9 +372,10 @@ class Judging:
         found = self.cache.get(KIND, [key for each in keys for key in each])
         return [[Reply.from_bytes(found[key]) for key in each if key in found] for each in keys]
 
-    def _complete(self, job: Job, votes: Sequence[Vote], provider: Provider, asked: int) -> Judged | None:
-        """All votes of the model that most of them come from, when it gave all of them."""
-        known = self._known(job, votes, provider)
+    def _complete(
+        self, job: Job, votes: Sequence[Vote], provider: Provider, known: Sequence[Sequence[Reply]], asked: int
+    ) -> Judged | None:
+        """All votes of the model that most of those known of a provider come from, when it gave all of them."""
         target = _target(known)
         chosen = [next((each for each in replies if each.served == target), None) for replies in known]
         if any(each is None for each in chosen):
@@ -382,7 +385,8 @@ class Judging:
             (vote.shown_first, reply) for vote, reply in zip(votes, replies, strict=True)
         )
         models = {each.model: each for each in self.settings.judges.providers}
-        every = [reply for each in models.values() for one in self._known(job, votes, each) for reply in one]
+        by_model = [known if name == provider.model else self._known(job, votes, each) for name, each in models.items()]
+        every = [reply for each in by_model for one in each for reply in one]
         return Judged(job, replies[0].served, said, tuple(each for each in every if each.pair_id == job.pair_id), asked)
 
 

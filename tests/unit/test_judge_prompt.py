@@ -153,6 +153,13 @@ def test_every_part_of_a_call_is_in_its_key() -> None:
     assert call_key(preference(pair(), RUBRIC, "old"), **base) == keys[0]
 
 
+def test_a_key_stays_what_it_was_when_the_cache_was_filled() -> None:
+    ask = judge_prompt.Ask(
+        ({"role": "system", "content": 'a "judge"'}, {"role": "user", "content": "é]"}), {}, "preference"
+    )
+    assert call_key(ask, "m", "r", 0.3, 1, "run") == "3ee42901618b2021625d8e54fc812f4865ef9d150bd4b056d9e0497236b08f67"
+
+
 def test_another_rubric_is_another_version() -> None:
     assert judge_prompt.rubric_version(RUBRIC) != judge_prompt.rubric_version(Rubric(better="Which is kinder?"))
     assert judge_prompt.rubric_version(RUBRIC) == judge_prompt.rubric_version(Rubric())
