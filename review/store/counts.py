@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from review.store.database import Database
+from review.store.stamp import values
 
 
 class Counts(NamedTuple):
@@ -41,26 +42,24 @@ class Day(NamedTuple):
 
 def read(database: Database) -> Counts:
     """Count everything, in one statement so that the numbers belong together."""
-    row = (
-        database.cursor()
-        .execute(
-            """
-            SELECT (SELECT count(*) FROM pair), (SELECT count(DISTINCT prompt_id) FROM pair),
-                   (SELECT count(DISTINCT pair_id) FROM verdict), (SELECT count(*) FROM verdict),
-                   (SELECT count(DISTINCT judge) FROM verdict), (SELECT count(*) FROM round),
-                   (SELECT count(*) FROM current_label WHERE kind = 'label' AND NOT simulated),
-                   (SELECT count(*) FROM current_label WHERE kind = 'label' AND simulated),
-                   (SELECT count(DISTINCT reviewer) FROM label WHERE NOT simulated),
-                   (SELECT count(*) FROM adversarial_entry),
-                   (SELECT count(*) FROM trace),
-                   (SELECT count(*) FROM cluster ANTI JOIN cluster_retired USING (cluster_id)),
-                   (SELECT count(*) FROM sample), (SELECT count(*) FROM response)
-            """
-        )
-        .fetchone()
+    found = values(
+        database.cursor(),
+        "SELECT count(*) FROM pair",
+        "SELECT count(DISTINCT prompt_id) FROM pair",
+        "SELECT count(DISTINCT pair_id) FROM verdict",
+        "SELECT count(*) FROM verdict",
+        "SELECT count(DISTINCT judge) FROM verdict",
+        "SELECT count(*) FROM round",
+        "SELECT count(*) FROM current_label WHERE kind = 'label' AND NOT simulated",
+        "SELECT count(*) FROM current_label WHERE kind = 'label' AND simulated",
+        "SELECT count(DISTINCT reviewer) FROM label WHERE NOT simulated",
+        "SELECT count(*) FROM adversarial_entry",
+        "SELECT count(*) FROM trace",
+        "SELECT count(*) FROM cluster ANTI JOIN cluster_retired USING (cluster_id)",
+        "SELECT count(*) FROM sample",
+        "SELECT count(*) FROM response",
     )
-    assert row is not None  # a SELECT of aggregates has one row
-    return Counts(*row)
+    return Counts(*map(int, found))
 
 
 def labelling_days(database: Database, limit: int) -> list[Day]:

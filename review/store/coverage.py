@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from review.store.database import Database
+from review.store.stamp import count, stamp
 
 # When a trace happened, as far as it says. Synthetic traces are no traffic.
 _WHEN = "coalesce(t.happened_at, t.imported_at)"
@@ -67,20 +68,13 @@ class TraceLine:
 
 def data_version(database: Database) -> str:
     """A text that changes whenever a number of the Coverage page can change."""
-    row = (
-        database.cursor()
-        .execute(
-            """
-            SELECT (SELECT count(*) FROM trace), (SELECT count(*) || ':' || max(assigned_at)::VARCHAR FROM assignment),
-                (SELECT count(*) FROM cluster), (SELECT count(*) FROM clustering),
-                (SELECT count(*) FROM cluster_retired), (SELECT count(*) FROM input_cluster),
-                (SELECT count(*) FROM suite_prompt), (SELECT count(*) FROM slot),
-                (SELECT count(*) FROM pair_origin), (SELECT count(*) FROM adversarial_entry),
-                (SELECT count(*) FROM adversarial_event), (SELECT max(number) FROM golden_event)"""
-        )
-        .fetchone()
+    return stamp(
+        database.cursor(),
+        "SELECT count(*) || ':' || max(assigned_at)::VARCHAR FROM assignment",
+        "SELECT max(number) FROM golden_event",
+        *count("trace", "cluster", "clustering", "cluster_retired", "input_cluster", "suite_prompt"),
+        *count("slot", "pair_origin", "adversarial_entry", "adversarial_event"),
     )
-    return "-".join(str(each) for each in row or ())
 
 
 def traffic(database: Database, days: int) -> Traffic:

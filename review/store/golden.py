@@ -14,6 +14,7 @@ import pyarrow
 from review.domain.golden import Event, EventKind, Item, RubricItem
 from review.domain.types import Message
 from review.store.database import Database
+from review.store.stamp import count, stamp
 
 pa: Any = pyarrow  # it carries no types
 Cursor = duckdb.DuckDBPyConnection
@@ -92,19 +93,13 @@ class ScoreRow:
 
 def data_version(database: Database) -> str:
     """A text that changes whenever something about the golden set changes, or its items' clusters."""
-    row = (
-        database.cursor()
-        .execute(
-            """
-            SELECT (SELECT max(number) FROM golden_event), (SELECT count(*) FROM golden_version),
-                (SELECT count(*) FROM golden_answers), (SELECT count(*) FROM golden_asked),
-                (SELECT count(*) FROM golden_score), (SELECT count(*) FROM input_cluster),
-                (SELECT count(*) || ':' || max(assigned_at)::VARCHAR FROM assignment),
-                (SELECT count(*) FROM cluster_retired), (SELECT count(*) FROM run), (SELECT count(*) FROM erasure)"""
-        )
-        .fetchone()
+    return stamp(
+        database.cursor(),
+        "SELECT max(number) FROM golden_event",
+        "SELECT count(*) || ':' || max(assigned_at)::VARCHAR FROM assignment",
+        *count("golden_version", "golden_answers", "golden_asked", "golden_score"),
+        *count("input_cluster", "cluster_retired", "run", "erasure"),
     )
-    return "-".join(str(each) for each in row or ())
 
 
 def contents(cursor: Cursor, item_ids: Sequence[str]) -> set[tuple[str, str]]:

@@ -10,6 +10,8 @@ from typing import Any
 
 import duckdb
 
+from review.store.stamp import count, stamp
+
 # Pairs a report is about: those of a run's sources, else those drawn into a round, else all of traffic.
 _IN_SCOPE = """(
     CASE WHEN $sources IS NOT NULL THEN list_contains($sources, p.source)
@@ -42,9 +44,7 @@ def version(cursor: duckdb.DuckDBPyConnection) -> str:
     tables = ("pair", "verdict", "label", "slot", "structured_outcome", "anchor_vote", "look", "round", "round_end")
     tables += ("adversarial_entry", "adversarial_event", "adversarial_text", "run", "run_part")
     tables += ("gate", "contract_version", "contract_signature", "adversarial_check")
-    counts = ", ".join(f"(SELECT count(*) FROM {table})" for table in tables)  # noqa: S608 - named above
-    row = cursor.execute(f"SELECT {counts}").fetchone()
-    return "-".join(str(count) for count in row or ())
+    return stamp(cursor, *count(*tables))
 
 
 def pairs(cursor: duckdb.DuckDBPyConnection, scope: Scope) -> Row:
