@@ -12,6 +12,8 @@ from typing import Any
 import duckdb
 import pyarrow
 
+from review.store.stamp import count, stamp
+
 pa: Any = pyarrow  # it carries no types
 Cursor = duckdb.DuckDBPyConnection
 Row = Mapping[str, Any]
@@ -95,16 +97,8 @@ def _visible(cursor: Cursor, staged: Any) -> Generator[None]:
 
 def data_version(cursor: Cursor) -> str:
     """A text that changes whenever something of watching can have changed."""
-    row = cursor.execute(
-        """
-        SELECT (SELECT count(*) FROM observation), (SELECT count(*) FROM watch_score),
-               (SELECT count(*) FROM watch_detector), (SELECT count(*) FROM watch_alert),
-               (SELECT count(*) FROM watch_answer), (SELECT count(*) FROM watch_attempt_end),
-               (SELECT count(*) FROM watch_round), (SELECT count(*) FROM assignment),
-               (SELECT count(*) FROM live_metric), (SELECT count(*) FROM watch_verdict)
-        """
-    ).fetchone()
-    return "-".join(map(str, row or ()))
+    tables = ("observation", "watch_score", "watch_detector", "watch_alert", "watch_answer", "watch_attempt_end")
+    return stamp(cursor, *count(*tables, "watch_round", "assignment", "live_metric", "watch_verdict"))
 
 
 # Files.
