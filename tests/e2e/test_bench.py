@@ -1,16 +1,19 @@
-"""`review bench` with the real harness, against two real model servers."""
+"""`review bench` with the real harness, and `review golden score`, against two real model servers."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from review.adapters.local_model import ModelServer
 from review.cli import main
 from tests import harness
+from tests.servers import endpoint
 
 pytestmark = pytest.mark.slow
 KEY = "sk-tests-only-0815"
@@ -70,3 +73,43 @@ def test_the_real_harness_runs_against_both_servers_once_and_its_values_are_ours
     assert (old_server.tokens(), new_server.tokens()) == tokens
     shown = cli.invoke(main, ["run", "show", "q4", "--json", *db])
     assert [each["part"] for each in json.loads(shown.stdout)["parts"]] == ["own_sums"]
+
+
+def test_a_golden_set_is_scored_with_two_real_stacks_and_a_real_judge(
+    tmp_path: Path, old_server: ModelServer, new_server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more: dict[str, Any] = {"parameters": {"seed": 1}, "timeout_seconds": 300.0}
+    judge = {"name": "here", **endpoint(old_server, price={"input": 1.0, "output": 2.0}, **more)}
+    # One token is the same from both, so that the judge, which reads slowly here, is asked once.
+    short = {"temperature": 0, "max_tokens": 1, "seed": 1}
+    said = {
+        "endpoints": {
+            "old": endpoint(old_server, parameters=short),
+            "new": endpoint(new_server, parameters=short),
+        },
+        "judges": {"votes": 1, "providers": [judge]},
+        "replay": {"strip_pii": False},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"eval_config": said}))
+    monkeypatch.setenv("REVIEW_CONFIG", str(tmp_path / "config.yaml"))
+    item = {"item_id": "i", "prompt": "Name a city.", "reference": "Lima.", "rubric": ["Names a city"]}
+    (tmp_path / "items.jsonl").write_text(json.dumps(item) + "\n")
+
+    def review(*words: str) -> dict[str, Any]:
+        done = CliRunner().invoke(main, [*words, "--json", "--db", str(tmp_path / "r.duckdb")])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    review("golden", "import", str(tmp_path / "items.jsonl"))
+    review("golden", "freeze")
+    review("run", "start", "q4", "--step", "quantization")
+    scored = review("golden", "score", "--run", "q4", "--with-gaps")
+    assert (scored["asked"], scored["without_answer"], scored["rubric"], scored["recorded"]) == (1, {}, 1, 1)
+    assert scored["stopped"] is None
+    assert scored["spent_usd"] > 0
+    tokens = old_server.tokens(), new_server.tokens()
+    again = review("golden", "score", "--run", "q4")
+    assert (again["stood"], again["spent_usd"]) == (True, 0)
+    (part,) = review("run", "show", "q4")["parts"]
+    assert part["detail"]["judges"] == [old_server.model.name]
+    assert (old_server.tokens(), new_server.tokens()) == tokens
