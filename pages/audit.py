@@ -22,6 +22,8 @@ def span(since: datetime, until: datetime) -> str:
 
 
 def title(each: Audit) -> str:
+    if each.alert is not None:
+        return f"Alert {each.alert} · {each.done} of {each.wanted} read"
     made = " · synthetic" if each.synthetic else ""
     return f"{span(each.since, each.until)} · {each.done} of {each.wanted} read{made}"
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from review.services import alerts
-from review.ui import charts, drift_view, shell, verbatim
+from review.ui import charts, drift_signs, drift_view, shell, verbatim
 
 session = shell.page("drift.py")
 workspace, actor = session.workspace, session.actor
@@ -32,9 +32,12 @@ else:
     st.text("No alert was raised.")
 st.subheader("Tasks", anchor=False)
 st.caption(
-    "The line is the sum of new − old; where it stays below the dashed one, new loses more than half the tolerance."
+    "The line is the sum of new − old; where it stays below the dashed one, new loses more than half the tolerance. "
+    "Where new answers alone, it is the sum of its passes less old's rate, and what is not certain of old's rate comes "
+    "on top."
 )
 drift_view.tasks(key, report, listed)
+drift_signs.section(workspace, key, report, listed)
 with charts.beside("inputs") as (left, right):
     with left:
         drift_view.inputs(key, report)

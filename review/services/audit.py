@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +12,7 @@ from statistics import median
 
 from review.domain.failure import Report
 from review.domain.single import SingleAnswers, SingleCard
+from review.domain.trace import Trace
 from review.errors import BadInput, NotFound
 from review.services import flag
 from review.services.flag import Reported
@@ -19,7 +21,7 @@ from review.services.workspace import Workspace
 from review.stats.estimate import Result
 from review.stats.intervals import wilson
 from review.store import audits as store
-from review.store import samples
+from review.store import samples, watch, watch_single
 from review.store.audits import LabelRow
 from review.store.samples import SampleRow
 
@@ -34,6 +36,7 @@ class Audit:
         wanted: answers to read.
         done: of them, those with a label.
         unreadable: traces of the audit without a logged answer.
+        alert: number of the alert that it was drawn for: its traces are of one task, and no random part of the traffic.
     """
 
     sample_id: str
@@ -45,6 +48,7 @@ class Audit:
     wanted: int
     done: int
     unreadable: int
+    alert: int | None = None
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,70 @@ def without_answers(workspace: Workspace) -> bool:
 def _audit(row: SampleRow, wanted: int, done: int, unreadable: int) -> Audit:
     synthetic = bool(row.spec.get("synthetic"))
     return Audit(
-        row.sample_id, row.number, row.window_from, row.window_to, row.frame, synthetic, wanted, done, unreadable
+        row.sample_id,
+        row.number,
+        row.window_from,
+        row.window_to,
+        row.frame,
+        synthetic,
+        wanted,
+        done,
+        unreadable,
+        row.spec.get("alert"),
     )
+
+
+def draw_for_alert(workspace: Workspace, alert_id: str, size: int, by: str, now: datetime) -> str:
+    """Draw an audit of single answers that an alert is about, for people to say whether it is right; twice is once.
+
+    They are random ones of its task from the change until it was raised. They count in no rate of the weekly audit.
+
+    Args:
+        workspace: where.
+        alert_id: the alert's.
+        size: answers to read, at most.
+        by: who draws.
+        now: when.
+
+    Returns:
+        The audit's sample_id.
+
+    Raises:
+        NotFound: there is no such alert.
+        BadInput: it is about no single answer.
+    """
+    cursor = workspace.database.cursor()
+    alert = next((each for each in watch.alerts(cursor) if each["alert_id"] == alert_id), None)
+    if alert is None:
+        raise NotFound(f"There is no alert {alert_id[:60]!r}. See them with: review watch alerts")
+    traces = watch_single.of_alert(cursor, alert_id)[1]
+    if not traces:
+        raise BadInput("This alert is about pairs: draw a round from them.")
+    sample_id = f"audit-{alert_id}"
+    seed = int.from_bytes(hashlib.sha256(f"{alert_id}".encode()).digest()[:4], "big")
+    drawn = random.Random(seed).sample(traces, min(size, len(traces)))  # noqa: S311 (a sample, no secret)
+    clusters = store.clusters_of(cursor, drawn)
+    pi = len(drawn) / len(traces)
+    with workspace.database.transaction() as writing:
+        if samples.read(writing, sample_id) is None:
+            chosen = [(each, clusters.get(each) or samples.UNCLUSTERED, pi) for each in drawn]
+            samples.keep(writing, sample_id, "audit", chosen)
+            row = SampleRow(
+                sample_id=sample_id,
+                number=samples.next_number(writing),
+                seed=seed,
+                spec={"alert": alert["number"], "synthetic": False},
+                window_from=alert["since"],
+                window_to=alert["raised_at"],
+                frame=len(traces),
+                frame_hash=hashlib.sha256("\n".join(traces).encode()).hexdigest(),
+                strata=[],
+                notes=[],
+                drawn_by=by,
+                drawn_at=now,
+            )
+            samples.finish(writing, row)
+    return sample_id
 
 
 def queue(workspace: Workspace, reviewer: str, sample_id: str, want: int) -> list[SingleCard]:
@@ -219,7 +285,9 @@ def report(
     expected: str,
     now: datetime,
 ) -> Reported:
-    """Put a logged answer into the permanent adversarial set, as a failure of the old stack, which gave it.
+    """Put a logged answer into the permanent adversarial set, as a failure of the stack that gave it.
+
+    That is the old one, unless the trace is live traffic that new served.
 
     Raises:
         NotFound: the card is of no answer of this audit.
@@ -230,10 +298,16 @@ def report(
         raise NotFound("The flagged answer belongs to another audit, or is gone.")
     if not category:
         raise BadInput("A flag names a failure category.")
+    failed = store.served(workspace.database.cursor(), by_card[card], workspace.settings.config.watch.served)
     failure = Report(
-        report_id=report_id, pair_id=by_card[card], failed="old", category=category, expected=expected, source="label"
+        report_id=report_id, pair_id=by_card[card], failed=failed, category=category, expected=expected, source="label"
     )
     return flag.report(workspace, failure, reviewer, now)
+
+
+def texts(workspace: Workspace, trace_ids: Sequence[str]) -> dict[str, Trace]:
+    """The named traces that are still there."""
+    return store.read_traces(workspace.database.cursor(), trace_ids)
 
 
 def weeks(workspace: Workspace, level: float = 0.95) -> list[Week]:
@@ -241,6 +315,8 @@ def weeks(workspace: Workspace, level: float = 0.95) -> list[Week]:
     rows = store.labels(workspace.database.cursor())
     found: list[Week] = []
     for each in reversed(audits(workspace)):
+        if each.alert is not None:
+            continue
         first: dict[str, LabelRow] = {}
         for row in rows:
             if row.sample_id == each.sample_id and row.kind == "label":

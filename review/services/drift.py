@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from review.services import contracts, judge_watch, shadow
+from review.domain.types import Side
+from review.services import contracts, judge_watch, shadow, watch_single, watch_single_desk
 from review.services.judge_watch import Drift
-from review.services.watch import ENOUGH, delay_words
+from review.services.watch import ENOUGH, delay_words, floor_words, watched_traits
 from review.services.workspace import Workspace
 from review.stats.estimate import NotEstimable
 from review.stats.stability import Stability, psi
 from review.store import watch as store
+from review.store import watch_single as single_store
 
 # Days of a course, and of "now" against everything before it.
 COURSE = 60
@@ -31,14 +34,15 @@ class Day:
 
 @dataclass(frozen=True)
 class Task:
-    """How a task is.
+    """How a task is: its pairs, or its single answers.
 
     Attributes:
         tolerance: of the contract in force; an alarm is due beyond half of it.
         scores: all; `undecided` wait for a judge.
         evidence: 0 nothing, 1 an alarm; None while it is not watched.
         delay: what to expect, in words.
-        course: the newest days.
+        course: the newest days; of single answers each pass less old's rate.
+        single: new answers alone; `passed` of its scored answers passed, and `baseline` is what they are held to.
     """
 
     task: str
@@ -48,6 +52,9 @@ class Task:
     evidence: float | None
     delay: str
     course: tuple[Day, ...]
+    single: bool = False
+    passed: int = 0
+    baseline: Mapping[str, Any] | None = None
 
     @property
     def mean(self) -> float | None:
@@ -92,7 +99,7 @@ def report(workspace: Workspace) -> Report:
     cursor = workspace.database.cursor()
     windows = store.windows(cursor, "day", None, 2000)
     return Report(
-        tasks=tuple(_tasks(workspace)),
+        tasks=tuple(sorted([*_tasks(workspace), *_single_tasks(workspace)], key=_nearest)),
         windows=tuple(windows),
         clusters=_clusters(cursor, max((each["begins"] for each in windows), default=None)),
         names=store.cluster_names(cursor),
@@ -127,8 +134,107 @@ def _tasks(workspace: Workspace) -> list[Task]:
                 course=tuple(days.get(task, ())),
             )
         )
-    # What is nearest to an alarm first.
-    return sorted(tasks, key=lambda each: (-(each.evidence or 0.0), each.task))
+    return tasks
+
+
+def _nearest(each: Task) -> tuple[float, str, bool]:
+    """What is nearest to an alarm first."""
+    return -(each.evidence or 0.0), each.task, each.single
+
+
+def _single_tasks(workspace: Workspace) -> list[Task]:
+    """Tasks of which new answers come alone."""
+    days: dict[tuple[str, str], list[tuple[datetime, int, int]]] = {}
+    for task, way, day, count, passed in single_store.daily(workspace.database.cursor(), COURSE):
+        days.setdefault((task, way), []).append((day, count, passed))
+    tasks: list[Task] = []
+    for each in watch_single_desk.stands(workspace):
+        way = each["way"]
+        plan: dict[str, Any] = each["plan"] or {}
+        # A plan for another judge or criterion says nothing of these verdicts.
+        if plan and plan["baseline"]["way"] != way:
+            plan = {}
+        baseline = plan.get("baseline")
+        missing = watch_single.missing_baseline(each, ENOUGH)
+        words = f"Watched from {ENOUGH} scores on."
+        if baseline is not None:
+            words = floor_words(baseline) + delay_words(plan["delay"])
+        elif missing is not None:
+            words = missing
+        tasks.append(
+            Task(
+                task=each["task"],
+                tolerance=each["tolerance"],
+                scores=each["scores"],
+                undecided=each["undecided"],
+                evidence=each["evidence"] if plan else None,
+                delay=words,
+                course=_course(days.get((each["task"], way), []), baseline, each["tolerance"]),
+                single=True,
+                passed=each["passed"],
+                baseline=baseline,
+            )
+        )
+    return tasks
+
+
+def _course(
+    days: Sequence[tuple[datetime, int, int]], baseline: Mapping[str, Any] | None, tolerance: float
+) -> tuple[Day, ...]:
+    """Passes less old's rate, added up, and where the floor under it and half the tolerance lie; () without old's."""
+    if baseline is None:
+        return ()
+    course: list[Day] = []
+    n, total = 0, 0.0
+    for day, count, passed in days:
+        n, total = n + count, total + passed - baseline["rate"] * count
+        course.append(Day(day, n, total, (baseline["floor"] - baseline["rate"] - tolerance / 2) * n))
+    return tuple(course)
+
+
+@dataclass(frozen=True)
+class Series:
+    """One thing that answers of a task show, by day.
+
+    Attributes:
+        key: its name here.
+        title: for people; `unit` says what the values are in.
+        share: the values are shares of answers.
+        days: (day, old's mean, new's mean, answers of the day); None where nobody tells.
+    """
+
+    key: str
+    title: str
+    unit: str
+    share: bool
+    days: tuple[tuple[datetime, float | None, float | None, int], ...]
+
+    def of(self, side: Side) -> list[tuple[float | None, int]]:
+        """One side's mean and the answers of each day."""
+        return [(old if side == "old" else new, count) for _, old, new, count in self.days]
+
+
+_SHOWN = (
+    ("passed", "Passed", "of the answers that were scored"),
+    ("won", "New wins", "of scored pairs, a tie as half"),
+    ("refused", "Declined", "of the answers"),
+    ("cut", "Cut off", "of the answers that say why they ended"),
+    ("confidence", "Confidence", "mean probability of a token"),
+)
+
+
+def signs(workspace: Workspace, task: str) -> tuple[Series, ...]:
+    """What a task's answers showed over the newest days; what nobody observed is left out."""
+    traits = watched_traits()
+    rows = store.signs(workspace.database.cursor(), task, [each.key for each in traits], COURSE)
+    shown = [(key, title, unit, True) for key, title, unit in _SHOWN]
+    shown += [(each.key, each.name, each.unit, False) for each in traits]
+    found: list[Series] = []
+    for key, title, unit, share in shown:
+        days = tuple((row["day"], row.get(f"old_{key}"), row[f"new_{key}"], row["traces"]) for row in rows)
+        if any(old is not None or new is not None for _, old, new, _ in days):
+            found.append(Series(key, title, unit, share, days))
+    return tuple(found)
 
 
 def _clusters(cursor: store.Cursor, newest: datetime | None) -> Stability | NotEstimable:

@@ -456,7 +456,8 @@ def _plan(desk: Desk, done: Round) -> None:
             for each in plans
         ]
     for each in state["tasks"]:
-        if each["single"] and each["plan"] is None and (why := watch_single.missing_baseline(each, ENOUGH)) is not None:
+        why = watch_single.missing_baseline(each, ENOUGH) if each["single"] else None
+        if why is not None and (each["plan"] is None or watch_single.another_plan(each)):
             done.notes.append(f"Single answers of {each['task'] or 'all traffic'} are {why}")
     early = [each for each in state["tasks"] if each["plan"] is None and each["scores"] < ENOUGH]
     if early:

@@ -22,6 +22,7 @@ from review.domain.wording import measure
 from review.services.criteria import CriterionJob, Met, judge_criteria
 from review.services.desk import Desk
 from review.services.judge_calls import Client
+from review.services.workspace import Workspace
 from review.settings import EvalConfig
 from review.store import watch as watch_store
 from review.store import watch_single as store
@@ -202,6 +203,12 @@ def judge_of(way: str) -> str | None:
     return None if way == KNOWN else way.removeprefix("judge ").rpartition(" ")[0]
 
 
+def of_alert(workspace: Workspace, alert_id: str) -> tuple[int, int]:
+    """How many pairs, and how many single answers of new, an alert is about."""
+    paired, alone = store.of_alert(workspace.database.cursor(), alert_id)
+    return paired, len(alone)
+
+
 # Planning.
 
 
@@ -280,6 +287,6 @@ def _expected(watched: Plan, traffic: Unpaired, tolerance: float, per_day: float
     one: Delay | NotEstimable = delay.expected_delay(watched, traffic, tolerance, per_day)
     if isinstance(one, Delay):
         return one.to_json()
-    larger = tolerance + traffic.rate - traffic.floor
+    larger = 2 * tolerance + traffic.rate - traffic.floor
     found = delay.expected_delay(watched, traffic, larger, per_day)
     return {**one.to_json(), "larger": {"drift": larger, **found.to_json()}}

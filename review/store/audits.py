@@ -11,6 +11,7 @@ from duckdb import DuckDBPyConnection as Cursor
 
 from review.domain.single import SingleAnswers
 from review.domain.trace import Trace
+from review.domain.types import Side
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,27 @@ def read_traces(cursor: Cursor, trace_ids: Sequence[str]) -> dict[str, Trace]:
         {"ids": list(trace_ids)},
     )
     return {trace_id: Trace.model_validate_json(document) for trace_id, document in rows.fetchall()}
+
+
+def clusters_of(cursor: Cursor, trace_ids: Sequence[str]) -> dict[str, str]:
+    """The clusters of the named traces that have one."""
+    rows = cursor.execute(
+        """
+        SELECT trace_id, cluster_id FROM assignment
+        WHERE cluster_id IS NOT NULL AND trace_id IN (SELECT unnest($ids::VARCHAR[]))
+        """,
+        {"ids": list(trace_ids)},
+    )
+    return dict(rows.fetchall())
+
+
+def served(cursor: Cursor, trace_id: str, unsaid: Side) -> Side:
+    """Which stack gave a trace's logged answer: old, unless it is live; `unsaid` where live traffic does not say it."""
+    row = cursor.execute("SELECT served FROM live_trace WHERE trace_id = ?", [trace_id]).fetchone()
+    if row is None:
+        return "old"
+    side: Side = row[0] or unsaid
+    return side
 
 
 _CURRENT = """

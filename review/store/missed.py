@@ -52,6 +52,8 @@ def read(cursor: Cursor) -> list[ReadRow]:
         LEFT JOIN trace t ON t.trace_id = l.trace_id
         LEFT JOIN flag f ON f.trace_id = l.trace_id
         WHERE l.kind = 'label'
+          -- What was drawn for an alert is no random part of the traffic.
+          AND l.sample_id NOT IN (SELECT sample_id FROM sample WHERE spec ->> '$.alert' IS NOT NULL)
           AND NOT EXISTS (SELECT 1 FROM trace_label later WHERE later.supersedes = l.label_id)
         QUALIFY row_number() OVER (PARTITION BY l.trace_id ORDER BY l.received_at, l.label_id) = 1
         ORDER BY l.sample_id, l.trace_id

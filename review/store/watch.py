@@ -450,7 +450,8 @@ def windows(cursor: Cursor, unit: str, task: str | None, limit: int) -> list[dic
         cursor,
         f"""
         SELECT date_trunc('{unit}', o.happened_at) AS begins, o.task, count(*) AS traces, count(o.pair_id) AS pairs,
-               count(s.observed_id) AS scored, avg(s.difference) AS difference,
+               count(coalesce(s.observed_id, v.answer_id)) AS scored, avg(s.difference) AS difference,
+               avg((v.verdict = 'passed')::INTEGER) AS new_passed,
                avg((s.difference > 0)::INTEGER + 0.5 * (s.difference = 0)::INTEGER) AS win_rate,
                avg(o.old_right::INTEGER) AS old_right, avg(o.new_right::INTEGER) AS new_right,
                avg(o.old_refused::INTEGER) AS old_refused, avg(o.new_refused::INTEGER) AS new_refused,
@@ -459,10 +460,45 @@ def windows(cursor: Cursor, unit: str, task: str | None, limit: int) -> list[dic
                avg(o.old_latency_ms) AS old_latency_ms, avg(o.new_latency_ms) AS new_latency_ms,
                avg(o.old_characters) AS old_characters, avg(o.new_characters) AS new_characters
         FROM observation o LEFT JOIN watch_score s USING (observed_id)
+             LEFT JOIN watch_verdict v ON v.answer_id = o.observed_id AND v.side = 'new'
         WHERE $task IS NULL OR o.task = $task
         GROUP BY ALL ORDER BY begins DESC, o.task LIMIT $limit
         """,  # noqa: S608 (one of two words of ours)
         {"task": task, "limit": limit},
+    )
+
+
+def signs(cursor: Cursor, task: str, traits: Sequence[str], days: int) -> list[dict[str, Any]]:
+    """What a task's answers showed by day, of the newest `days`: means of old and new, and how many scores.
+
+    Returns:
+        [{day, traces, scored, new_won, old_passed, new_passed, old_refused …, and old_ and new_ of each trait}]; None
+        where no answer of the day tells.
+    """
+    keys = {f"trait_{at}": f"$.{name}" for at, name in enumerate(traits)}
+    means = "".join(
+        f", avg(TRY_CAST(o.traits -> ${key} ->> {place} AS DOUBLE)) AS {side}_{name}"
+        for (key, _), name in zip(keys.items(), traits, strict=True)
+        for place, side in enumerate(("old", "new"))
+    )
+    return _records(
+        cursor,
+        f"""
+        SELECT date_trunc('day', o.happened_at) AS day, count(*) AS traces,
+               count(coalesce(s.observed_id, v.answer_id)) AS scored,
+               avg((s.difference > 0)::INTEGER + 0.5 * (s.difference = 0)::INTEGER) AS new_won,
+               avg(o.old_right::INTEGER) AS old_passed,
+               avg(coalesce(v.verdict = 'passed', o.new_right)::INTEGER) AS new_passed,
+               avg(o.old_refused::INTEGER) AS old_refused, avg(o.new_refused::INTEGER) AS new_refused,
+               avg(o.old_cut::INTEGER) AS old_cut, avg(o.new_cut::INTEGER) AS new_cut,
+               avg(o.old_confidence) AS old_confidence, avg(o.new_confidence) AS new_confidence {means}
+        FROM observation o LEFT JOIN watch_score s USING (observed_id)
+             LEFT JOIN watch_verdict v ON v.answer_id = o.observed_id AND v.side = 'new'
+        WHERE o.task = $task
+              AND o.happened_at >= (SELECT max(happened_at) FROM observation) - to_days($days::INTEGER)
+        GROUP BY day ORDER BY day
+        """,  # noqa: S608 (names of traits and sides are ours)
+        {"task": task, "days": days, **keys},
     )
 
 

@@ -356,6 +356,19 @@ def daily(cursor: Cursor, days: int) -> list[tuple[str, str, datetime, int, int]
     ).fetchall()
 
 
+def of_alert(cursor: Cursor, alert_id: str) -> tuple[int, list[str]]:
+    """Live traffic of an alert's task from the change until it was raised: how many pairs, and new's single answers."""
+    rows = cursor.execute(
+        """
+        SELECT o.pair_id IS NOT NULL, o.trace_id FROM watch_alert a JOIN observation o
+            ON o.task = a.task AND o.happened_at >= a.since AND o.observed_at <= a.raised_at
+        WHERE a.alert_id = ? AND a.kind = 'regression' ORDER BY o.trace_id
+        """,
+        [alert_id],
+    ).fetchall()
+    return sum(paired for paired, _ in rows), [trace for paired, trace in rows if not paired]
+
+
 def judged_before(cursor: Cursor, task: str, way: str, end: datetime, seed: str, limit: int) -> Any:
     """A random sample of new's answers that were judged in this way and are from before a moment: a table."""
     untyped: Any = cursor

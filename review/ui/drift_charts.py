@@ -26,7 +26,7 @@ def course(task: Task) -> alt.LayerChart | None:
         {"day": each.day, "sum": each.total, "limit": each.limit, "scores": each.scores} for each in task.course
     )
     x = alt.X("day:T", title=None, axis=alt.Axis(format="%-d %b", tickCount=4, grid=False))
-    y_title = "sum of new − old"
+    y_title = "sum of pass − rate" if task.single else "sum of new − old"
     base = alt.Chart(rows)
     zero = alt.Chart(pd.DataFrame({"y": [0]})).mark_rule(color=charts.ink(), opacity=0.25).encode(y="y:Q")
     limit = base.mark_line(color=LIMIT, strokeDash=[5, 4], strokeWidth=1.5).encode(
@@ -38,8 +38,8 @@ def course(task: Task) -> alt.LayerChart | None:
         y="sum:Q",
         tooltip=[
             alt.Tooltip("day:T", format="%d %b %Y"),
-            alt.Tooltip("sum:Q", title="sum of new − old", format="+.1f"),
-            alt.Tooltip("limit:Q", title="half the tolerance", format="+.1f"),
+            alt.Tooltip("sum:Q", title=y_title, format="+.1f"),
+            alt.Tooltip("limit:Q", title="where an alert is due", format="+.1f"),
             alt.Tooltip("scores:Q", format=","),
         ],
     )

@@ -11,7 +11,7 @@ import streamlit as st
 
 from review.domain.failure import Provenance
 from review.errors import BadInput
-from review.services import alerts, drift, rounds
+from review.services import alerts, audit, drift, rounds, watch_single
 from review.services.alerts import Alert
 from review.services.drift import Report, Task
 from review.services.rounds import DrawSpec
@@ -23,6 +23,7 @@ from review.ui.text import line, plain
 
 _TASKS = 8
 _ROUND = 60
+_LONGEST = 1500
 SILENCES = {"1 day": 1.0, "3 days": 3.0, "1 week": 7.0, "2 weeks": 14.0}
 STATES = {
     "open": (":material/notifications_active:", "open"),
@@ -88,11 +89,10 @@ def _task(key: tuple[Hashable, ...], at: int, each: Task, state: str | None) -> 
     with st.container(border=True, key=f"beside_task_{at}"):
         left, right = st.columns([2, 3], gap="medium", vertical_alignment="center")
     with left:
-        st.subheader(plain(named(each.task), 60), anchor=False)
-        mean = "no score yet" if each.mean is None else f"new − old {100 * each.mean:+.2f} points"
-        st.text(f"{mean} over {each.scores:,} scores; an alert is due beyond {-50 * each.tolerance:+.2f}.")
+        st.subheader(plain(f"{named(each.task)}{', new alone' if each.single else ''}", 70), anchor=False)
+        st.text(_standing(each))
         if each.evidence is None:
-            st.caption(plain(each.delay))
+            st.caption(plain(each.delay[0].upper() + each.delay[1:]))
         else:
             st.progress(min(1.0, max(0.0, each.evidence)), text=f"evidence {each.evidence:.0%} of an alarm")
             st.caption(plain(each.delay[0].upper() + each.delay[1:]))
@@ -100,14 +100,28 @@ def _task(key: tuple[Hashable, ...], at: int, each: Task, state: str | None) -> 
             st.caption(plain(f"An alert is {state}; see above."))
     with right:
         last = each.course[-1] if each.course else None
+        what = "passes of new less old's rate" if each.single else "new minus old"
         told = "" if last is None else f", now {last.total:+.1f} with the limit at {last.limit:+.1f}"
         drawn = charts.draw(
-            (*key, "course", each.task),
+            (*key, "course", each.task, each.single),
             lambda: drift_charts.course(each),
-            f"{named(each.task)}: the sum of new minus old by day{told}",
+            f"{named(each.task)}: the sum of {what} by day{told}",
         )
         if not drawn:
-            st.caption("A course takes scores of two days.")
+            needed = "a baseline and scores of two days" if each.single else "scores of two days"
+            st.caption(f"A course takes {needed}.")
+
+
+def _standing(each: Task) -> str:
+    """Where a task stands, in a sentence."""
+    if not each.single:
+        mean = "no score yet" if each.mean is None else f"new − old {100 * each.mean:+.2f} points"
+        return f"{mean} over {each.scores:,} scores; an alert is due beyond {-50 * each.tolerance:+.2f}."
+    rate = f"{each.passed / each.scores:.1%} of {each.scores:,} single answers passed"
+    if each.baseline is None:
+        return f"{rate}."
+    due = max(0.0, each.baseline["floor"] - each.tolerance / 2)
+    return f"{rate}; an alert is due below {due:.1%}."
 
 
 # Alerts.
@@ -129,7 +143,7 @@ def alert_list(workspace: Workspace, actor: Actor, key: tuple[Hashable, ...], li
 
 def _alert(workspace: Workspace, actor: Actor, key: tuple[Hashable, ...], each: Alert) -> None:
     told = alerts.summary(alerts.described(each))
-    st.text("\n".join(sentence for sentence in told if not sentence.startswith(alerts.TO_READ)))
+    st.text("\n".join(sentence for sentence in told if not sentence.startswith((alerts.TO_READ, alerts.TO_READ_ALONE))))
     if each.kind == "regression":
         _cause(each.document["cause"])
         charts.draw(
@@ -141,7 +155,12 @@ def _alert(workspace: Workspace, actor: Actor, key: tuple[Hashable, ...], each: 
             ),
         )
         _pairs(workspace, actor, each)
-        _draw(workspace, actor, each)
+        _alone(workspace, actor, each)
+        paired, alone = watch_single.of_alert(workspace, each.alert_id)
+        if paired:
+            _draw(workspace, actor, each)
+        if alone:
+            _audit(workspace, actor, each)
     _answers(workspace, actor, each)
     sent = "; ".join(f"{channel}: {how}" for channel, how in each.channels.items()) or "not delivered anywhere yet"
     st.caption(plain(f"{each.alert_id} · {sent}", 300))
@@ -181,6 +200,51 @@ def _pairs(workspace: Workspace, actor: Actor, each: Alert) -> None:
                     st.switch_page(shell.PAGES_FOLDER / "pair.py", query_params=query)
             with right:
                 promote.button(workspace, actor, pair_id, Provenance("alert", each.alert_id), key=f"promote_{pair_id}")
+
+
+def _alone(workspace: Workspace, actor: Actor, each: Alert) -> None:
+    """Ten single answers that did not pass: each to be read, and on into the adversarial set."""
+    named_traces: list[str] = each.document.get("traces", [])
+    if not named_traces:
+        return
+    label = f"{len(named_traces)} answers of new that did not pass"
+    box = st.expander(label, key=f"alone_{each.alert_id}", on_change="rerun")
+    if not box.open:
+        return
+    with box:
+        texts = audit.texts(workspace, named_traces)
+        for trace_id in named_traces:
+            trace = texts.get(trace_id)
+            if trace is None or trace.response is None:
+                st.caption(plain(f"{trace_id} is gone.", 120))
+                continue
+            with st.container(border=True):
+                st.caption(plain(trace_id, 120))
+                asked = trace.messages[-1].content if trace.messages else None
+                st.text(line(asked if isinstance(asked, str) else "", 400))
+                st.text(plainly(trace.response.content))
+                promote.button(workspace, actor, trace_id, Provenance("alert", each.alert_id), key=f"alone_{trace_id}")
+
+
+def plainly(text: str | None) -> str:
+    """An answer's text, cut where it is very long."""
+    shown = text or "(no text)"
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]} …"
+
+
+def _audit(workspace: Workspace, actor: Actor, each: Alert) -> None:
+    """An audit of the task's single answers since the change, for people to say whether the alert is right."""
+    if not st.button(
+        "Let people read these",
+        key=f"audit_{each.alert_id}",
+        icon=":material/chrome_reader_mode:",
+        help=f"Up to {_ROUND} random answers of the task since the change, one at a time, on Weekly audit.",
+    ):
+        return
+    with shell.errors():
+        sample_id = audit.draw_for_alert(workspace, each.alert_id, _ROUND, actor.name, datetime.now(UTC))
+    st.success("They wait on Weekly audit.", icon=":material/check_circle:")
+    shell.link("audit.py", "Read them on Weekly audit", query={"audit": sample_id})
 
 
 def _draw(workspace: Workspace, actor: Actor, each: Alert) -> None:
@@ -291,6 +355,7 @@ def metrics(found: Report) -> None:
         "traces": lambda v: f"{v:,}",
         "scored": lambda v: f"{v:,}",
         "win_rate": lambda v: f"{v:.1%}",
+        "new_passed": lambda v: f"{v:.1%}",
         "new_right": lambda v: f"{v:.1%}",
         "old_right": lambda v: f"{v:.1%}",
         "new_refused": lambda v: f"{v:.1%}",
@@ -302,7 +367,7 @@ def metrics(found: Report) -> None:
         "new_characters": lambda v: f"{v:,.0f}",
         "old_characters": lambda v: f"{v:,.0f}",
     }
-    titles = {"win_rate": "new wins", "new_cut": "new cut off"}
+    titles = {"win_rate": "new wins", "new_passed": "new passed alone", "new_cut": "new cut off"}
     rows = [
         {
             "day": f"{each['begins']:%Y-%m-%d}",

@@ -39,17 +39,17 @@ def verdict(document: dict[str, Any]) -> str:
 def test_single_answers_are_held_to_old_ones_and_an_alert_says_which_cluster_and_answers(workspace: Workspace) -> None:
     add_clusters(workspace, ["Parcels", "Refunds"])
     both = ("parcels", "refunds")
-    add_pairs(workspace, 1000, days=10, lost=0.0, won=0.1, clusters=both)
+    add_alone(workspace, 1000, prefix="o", served="old", days=10, wrong=0.1, clusters=both)
     desk = LocalDesk(workspace, "tester")
     change = START + timedelta(days=24)
     add_alone(workspace, 600, start=START + timedelta(days=10), days=14, wrong=0.1, clusters=both)
     first = watch.once(desk)
-    assert (first.answers, first.observed, first.alerts, first.baseline) == (600, 1600, 0, 1000)
-    said = {each["single"]: each for each in watch.outlook(desk)["tasks"]}
-    assert said[True]["baseline"]["n"] == 1000
-    assert said[True]["baseline"]["floor"] < said[True]["baseline"]["rate"] == pytest.approx(0.9, abs=0.03)
-    assert "new answers alone; old passed" in said[True]["words"]
-    assert "known from too few answers" in said[True]["words"]
+    assert (first.answers, first.observed, first.alerts, first.baseline) == (600, 600, 0, 1000)
+    (said,) = watch.outlook(desk)["tasks"]
+    assert said["baseline"]["n"] == 1000
+    assert said["baseline"]["floor"] < said["baseline"]["rate"] == pytest.approx(0.9, abs=0.03)
+    assert "new answers alone; old passed" in said["words"]
+    assert "known from too few answers" in said["words"]
     add_alone(workspace, 400, start=change, days=4, prefix="w", wrong=0.7, clusters=both, worse="refunds")
     second, third = watch.once(desk), watch.once(desk)
     assert (second.alerts, third.alerts, third.scored, third.baseline) == (1, 0, 0, 0)
@@ -66,6 +66,33 @@ def test_single_answers_are_held_to_old_ones_and_an_alert_says_which_cluster_and
     words = " ".join(alerts.summary(alerts.described(found)))
     assert "New passed" in words
     assert "Answers to read:" in words
+
+
+def test_old_answers_of_pairs_are_a_baseline_beside_the_pairs_own_scores(workspace: Workspace) -> None:
+    add_pairs(workspace, 25, lost=0.2, won=0.0)
+    add_pairs(workspace, 25, lost=0.0, won=0.3, prefix="p")
+    add_alone(workspace, 20)
+    done = watch.once(LocalDesk(workspace, "tester"))
+    assert (done.observed, done.answers, done.scored, done.baseline) == (70, 20, 70, 50)
+    (both,) = store.baselines(workspace.database.cursor()).items()
+    lost = workspace.database.cursor().execute("SELECT count(*) FROM pair WHERE NOT (old ->> '$.correct')::BOOLEAN")
+    assert both == (("refund", "known"), (50, 50 - lost.fetchall()[0][0]))
+
+
+def test_old_answers_of_a_sample_that_was_replayed_are_thinned_to_equal_chances(workspace: Workspace) -> None:
+    """Every trace of one half was replayed, a fifth of the other: as many of each are to be left, about."""
+    add_pairs(workspace, 500, prefix="a", source="replay:old", lost=0.0, won=0.0)
+    add_pairs(workspace, 500, prefix="b", source="replay:old", lost=0.0, won=1.0)
+    with workspace.database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO sampled SELECT sample_id, trace_id, 'replay', 0, 'unclustered', "
+            "CASE WHEN pair_id LIKE 'a%' THEN 1.0 ELSE 0.2 END FROM pair_origin"
+        )
+    add_alone(workspace, 5)
+    assert 540 <= watch.once(LocalDesk(workspace, "tester")).baseline <= 660
+    ((count, passed),) = store.baselines(workspace.database.cursor()).values()
+    assert count - passed == 500
+    assert 60 <= passed <= 140
 
 
 def test_without_old_answers_nothing_is_watched_and_it_is_said_what_to_do(workspace: Workspace) -> None:
@@ -136,18 +163,15 @@ def test_in_years_at_the_edge_an_estimated_baseline_raises_no_more_alarms_than_p
     assert float(np.isfinite(alarms.either).reshape(years, tasks).any(axis=1).mean()) <= 0.05
 
 
-def _write(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-
-
-def _rows(name: str, start: datetime, count: int, good: Any, **more: Any) -> list[dict[str, Any]]:
+def _rows(name: str, start: datetime, count: int, bad: int, **more: Any) -> list[dict[str, Any]]:
+    """Records with one answer; every `bad`th of them says so."""
     return [
         {
             "trace_id": f"{name}-{at}",
             "task": "refund",
             "messages": [{"role": "user", "content": f"Question {name} {at}"}],
             "happened_at": (start + timedelta(hours=at / 4)).isoformat(),
-            "response": {"content": f"It is {'good' if good(at) else 'bad'}."},
+            "response": {"content": f"It is {'good' if at % bad else 'bad'}."},
             **more,
         }
         for at in range(count)
@@ -156,6 +180,11 @@ def _rows(name: str, start: datetime, count: int, good: Any, **more: Any) -> lis
 
 def test_production_traffic_with_single_answers_that_get_worse_raises_an_alert(tmp_path: Path) -> None:
     """Through the command line: old's traffic, a quiet day of new's, then hours in which every other answer is bad."""
+    new = START + timedelta(days=20)
+    parts = {
+        "before": [*_rows("old", START, 150, 25, served="old"), *_rows("quiet", new, 100, 25)],
+        "after": _rows("worse", new + timedelta(hours=25), 60, 2),
+    }
     with FaultServer(answer=verdict) as server:
         near = {"name": "near", "base_url": server.url, "model": "judge-1", "retries": 1}
         config = {
@@ -172,20 +201,18 @@ def test_production_traffic_with_single_answers_that_get_worse_raises_an_alert(t
             assert done.returncode == 0, done.stderr
             return json.loads(done.stdout.splitlines()[-1])
 
-        new = START + timedelta(days=20)
-        old_file, quiet_file, worse_file = (tmp_path / f"{name}.jsonl" for name in ("old", "quiet", "worse"))
-        _write(old_file, _rows("old", START, 150, lambda at: at % 25, served="old"))
-        _write(quiet_file, _rows("quiet", new, 100, lambda at: at % 25))
-        _write(worse_file, _rows("worse", new + timedelta(hours=25), 60, lambda at: at % 2))
-        run("import", "traces", str(old_file), "--source", "production:gate")
-        run("import", "traces", str(quiet_file), "--source", "production:gate")
-        first = run("watch", "--once")
-        assert (first["answers"], first["scored"], first["baseline"], first["alerts"]) == (100, 100, 150, 0)
-        run("import", "traces", str(worse_file), "--source", "production:gate")
-        second = run("watch", "--once")
-        assert (second["answers"], second["scored"], second["alerts"]) == (60, 60, 1)
-        assert second["delivered"] == {"file": 1}
-        listed = run("watch", "alerts")["alerts"]
-    assert [(each["single"], each["task"]) for each in listed] == [(True, "refund")]
-    assert {each.split("-")[0] for each in listed[0]["traces"]} == {"worse"}
-    assert "Question" not in (tmp_path / "alerts.jsonl").read_text()
+        def take_in(name: str) -> dict[str, Any]:
+            file = tmp_path / f"{name}.jsonl"
+            file.write_text("".join(json.dumps(row) + "\n" for row in parts[name]), encoding="utf-8")
+            run("import", "traces", str(file), "--source", "production:gate")
+            return run("watch", "--once")
+
+        first, second = take_in("before"), take_in("after")
+    assert (first["answers"], first["scored"], first["baseline"], first["alerts"]) == (100, 100, 150, 0)
+    assert (second["answers"], second["scored"], second["alerts"]) == (60, 60, 1)
+    assert second["delivered"] == {"file": 1}
+    said = (tmp_path / "alerts.jsonl").read_text()
+    assert "Question" not in said
+    alert = json.loads(said)
+    assert (alert["single"], alert["task"]) == (True, "refund")
+    assert {each.split("-")[0] for each in alert["traces"]} == {"worse"}
