@@ -85,6 +85,10 @@ def _notes(found: EvalConfig) -> Iterator[str]:
         yield "without endpoints.old and endpoints.new nothing can be replayed."
     if not found.judges.providers:
         yield "without judges.providers nothing is judged."
+    from review.services.judge_watch import weak_anchors
+
+    if (weak := weak_anchors(found.judges)) is not None:
+        yield weak
     endpoints = [found.endpoints.old, found.endpoints.new] if found.endpoints else []
     for name in {each.api_key_env for each in (*endpoints, *found.judges.providers, found.embedding)} - {None}:
         if not os.environ.get(str(name)):

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from review.domain.frame import family
+from review.domain.pipeline import Judges
 from review.services.workspace import Workspace
-from review.stats.anchors import Changed, votes_changed
+from review.stats.anchors import Changed, fewest_moves, votes_changed
 from review.stats.estimate import NotEstimable
 from review.stats.intervals import Ints
 from review.store import judging as store
 
 # A judge that does not change is accused in one run of a hundred.
 ALPHA = 0.01
+_MORE = "Three votes see every kind of change; 60 anchors see smaller moves one way."
+_ONE_WAY = ", more of them one way than the other"
 _SIDES = ("old", "new")
 _WINNERS = ("old", "new", "tie", None)
 
@@ -70,11 +73,32 @@ def drifts(workspace: Workspace) -> list[Drift]:
     return found
 
 
+def weak_anchors(judges: Judges) -> str | None:
+    """What the configured anchors cannot show, as a sentence; None where each anchor has two votes in one order.
+
+    With fewer, only votes that move one way tell a change (stats.anchors.votes_changed).
+    """
+    votes = judges.anchors * judges.votes
+    if not votes or judges.votes > 2 or not judges.providers:
+        return None
+    least = fewest_moves(ALPHA)
+    said = (
+        f"with judges.votes {judges.votes} a judge that changed shows on its anchors only where its votes move one way"
+    )
+    if votes < least:
+        return (
+            f"{said}, at least {least} of them, and judges.anchors {judges.anchors} has {votes}: it never shows. "
+            + _MORE
+        )
+    return f"{said}, at least {least} of {votes} ({100 * least / votes:.0f} %). " + _MORE
+
+
 def warnings(workspace: Workspace) -> list[str]:
     """Sentences for people; names in them come from outside."""
     told = [
         f"{each.judge} judges the {each.anchors} anchor pairs otherwise than in its first run: "
-        f"{100 * each.result.distance:.0f} % of its votes moved, which chance alone does in {_chance(each.result.p)}. "
+        f"{100 * each.result.distance:.0f} % of its votes moved{_ONE_WAY if each.result.one_way else ''}, which chance "
+        f"alone does in {_chance(each.result.p)}. "
         "Do not compare its verdicts over time before people have checked it."
         for each in drifts(workspace)
         if each.changed and isinstance(each.result, Changed)

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
+from click.testing import CliRunner
 
+from review.cli import main
 from review.domain.judge_prompt import read_preference
 from review.domain.pipeline import Price
 from review.domain.rubric import Rubric
@@ -360,6 +363,42 @@ def test_anchors_are_judged_in_every_run_and_a_changed_judge_is_warned_about(
     assert "otherwise than in its first run" in third.totals["warnings"][0]
     # Anchors are facts beside the verdicts, which stay three a pair.
     assert rows(workspace, "SELECT max(c) FROM (SELECT count(*) c FROM verdict GROUP BY pair_id)") == [(3,)]
+
+
+def test_a_judge_with_one_vote_that_turned_is_warned_about(workspace: Workspace, tmp_path: Path) -> None:
+    bring(workspace, tmp_path, [pair(f"p{n:02}") for n in range(14)])
+
+    def turned(document: dict[str, Any]) -> str:
+        reply = json.loads(opinion(document))
+        return json.dumps(reply | {"winner": {"A": "B", "B": "A"}[reply["winner"]]})
+
+    with FaultServer(answer=opinion) as server:
+        assert run(workspace, provider(server), anchors=12, votes=1).calls == 14
+        bring(workspace, tmp_path, [pair("q1")])
+        server.answer = turned
+        second = run(workspace, provider(server), anchors=12, votes=1)
+    assert "100 % of its votes moved, more of them one way" in second.totals["warnings"][0]
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"votes": 1}, "at least 9 of 20 (45 %)"),
+        ({"votes": 2}, "at least 9 of 40 (22 %)"),
+        ({"votes": 1, "anchors": 8}, "judges.anchors 8 has 8: it never shows"),
+        ({"votes": 3}, None),
+        ({"votes": 1, "anchors": 0}, None),
+    ],
+)
+def test_what_few_votes_on_the_anchors_cannot_show_is_said_when_the_configuration_is_checked(
+    tmp_path: Path, said: dict[str, Any], words: str | None
+) -> None:
+    file = tmp_path / "config.yaml"
+    near = {"name": "near", "base_url": "http://127.0.0.1:9/v1", "model": "j"}
+    file.write_text(json.dumps({"eval_config": {"judges": {"providers": [near], **said}}}))
+    done = CliRunner().invoke(main, ["config", "check", str(file), "--json"])
+    notes = " ".join(json.loads(done.stdout)["notes"])
+    assert (words in notes) if words else ("judges.votes" not in notes)
 
 
 def test_a_judge_of_the_same_family_is_warned_about(workspace: Workspace, tmp_path: Path) -> None:
