@@ -146,6 +146,7 @@ def stands(workspace: Workspace, _call: Call) -> Answer:
                 "days": (tally["last_at"] - tally["first_at"]).total_seconds() / 86400,
                 "undecided": undecided.get(task, 0),
                 "plan": None if plan is None else watch_single_desk.planned(plan),
+                "seen": 0 if plan is None or detector is None else detector.last,
                 "evidence": detector.evidence if current and detector is not None else 0.0,
             }
         )

@@ -106,6 +106,7 @@ def stands(workspace: Workspace) -> list[dict[str, Any]]:
                 "undecided": undecided.get(task, 0),
                 "baseline": {"n": count, "passed": passed},
                 "plan": None if made is None else planned(made),
+                "seen": 0 if made is None or detector is None else detector.last,
                 "evidence": detector.evidence if current and detector is not None else 0.0,
             }
         )

@@ -46,7 +46,9 @@ def course(task: Task) -> alt.LayerChart | None:
     return alt.LayerChart(layer=[zero, limit, path, points]).properties(height=190)
 
 
-def carriers(clusters: Sequence[Mapping[str, Any]], limit: float) -> alt.LayerChart | None:
+def carriers(
+    clusters: Sequence[Mapping[str, Any]], limit: float, due: str = "half the tolerance"
+) -> alt.LayerChart | None:
     """New minus old by cluster with its interval, the one that carries most of the loss first."""
     rows = [
         {
@@ -77,12 +79,12 @@ def carriers(clusters: Sequence[Mapping[str, Any]], limit: float) -> alt.LayerCh
         alt.Tooltip("part:Q", title="of the loss", format=".0%"),
         alt.Tooltip("scores:Q", format=","),
     ]
-    rule = alt.Chart(pd.DataFrame({"x": [0.0, limit], "of": ["no difference", "half the tolerance"]}))
+    rule = alt.Chart(pd.DataFrame({"x": [0.0, limit], "of": ["no difference", due]}))
     lines = rule.mark_rule(strokeDash=[4, 4]).encode(
         x="x:Q",
         color=alt.Color(
             "of:N",
-            scale=alt.Scale(domain=["no difference", "half the tolerance"], range=[BEFORE, LIMIT]),
+            scale=alt.Scale(domain=["no difference", due], range=[BEFORE, LIMIT]),
             legend=alt.Legend(title=None, orient="top"),
         ),
     )

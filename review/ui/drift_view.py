@@ -146,9 +146,10 @@ def _alert(workspace: Workspace, actor: Actor, key: tuple[Hashable, ...], each: 
     st.text("\n".join(sentence for sentence in told if not sentence.startswith((alerts.TO_READ, alerts.TO_READ_ALONE))))
     if each.kind == "regression":
         _cause(each.document["cause"])
+        due = "where an alert is due" if each.document.get("single") else "half the tolerance"
         charts.draw(
             (*key, "carriers", each.alert_id),
-            lambda: drift_charts.carriers(each.document["clusters"], each.document["limit"]),
+            lambda: drift_charts.carriers(each.document["clusters"], each.document["limit"], due),
             "New minus old by cluster: "
             + "; ".join(
                 f"{line(str(c['name']), 60)} {100 * c['mean']:+.1f} points" for c in each.document["clusters"][:8]

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
+from review.domain.pipeline import Endpoint, Endpoints
 from review.domain.watch import Watch
 from review.services import alerts, watch, watch_single, watch_single_desk
 from review.services.desk import LocalDesk
@@ -51,7 +52,18 @@ def test_single_answers_are_held_to_old_ones_and_an_alert_says_which_cluster_and
     assert "new answers alone; old passed" in said["words"]
     assert "known from too few answers" in said["words"]
     add_alone(workspace, 400, start=change, days=4, prefix="w", wrong=0.7, clusters=both, worse="refunds")
-    second, third = watch.once(desk), watch.once(desk)
+    rows = workspace.database.cursor().execute("SELECT trace_id, response ->> '$.content' FROM trace").fetchall()
+    archived = {f"Ask {name}": words for name, words in rows}
+
+    def answer(body: dict[str, Any]) -> str:
+        """The candidate of today: bad at what was asked before the change."""
+        asked = prompt_of(body)
+        return "Very bad" if asked.startswith("Ask n-") else archived[asked]
+
+    with FaultServer(answer=answer) as server:
+        stack = Endpoint(base_url=server.url, model="new", retries=0)
+        asking = desk_of(workspace, endpoints=Endpoints(old=stack, new=stack))
+        second, third = watch.once(asking), watch.once(asking)
     assert (second.alerts, third.alerts, third.scored, third.baseline) == (1, 0, 0, 0)
     found = alerts.alerts(workspace, NOW)[0]
     assert found.since is not None
@@ -62,7 +74,8 @@ def test_single_answers_are_held_to_old_ones_and_an_alert_says_which_cluster_and
     failed = store.verdicts(workspace.database.cursor(), "refund", "known", "new", found.since).to_pylist()
     assert set(found.document["traces"]) <= {row["answer_id"] for row in failed if row["verdict"] == "failed"}
     assert len(found.document["traces"]) == 10
-    assert found.document["cause"]["cause"] == "undetermined"
+    cause = found.document["cause"]
+    assert (cause["cause"], cause["model"]["changed"]) == ("model changed", "changed"), cause
     words = " ".join(alerts.summary(alerts.described(found)))
     assert "New passed" in words
     assert "Answers to read:" in words
