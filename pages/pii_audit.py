@@ -7,7 +7,7 @@ import streamlit as st
 from review.domain.redaction import KINDS
 from review.errors import ReviewError
 from review.services import privacy
-from review.ui import failure, pii_audit, shell, verbatim
+from review.ui import failure, pii_audit, question, shell
 from review.ui.text import plain
 
 session = shell.page("pii_audit.py")
@@ -22,31 +22,15 @@ with shell.errors():
 
 def read(trace_id: str) -> None:
     """One trace as plain text, and the two answers about it."""
-    shown = st.container()
-    # The keys stand before the text they answer, and each trace has its own: one pressed twice never counts for a trace
-    # that nobody has seen.
-    number = audit.traces.index(trace_id)
-    clean, leak, back = st.columns([3, 3, 1], vertical_alignment="center")
-    clean.button(
-        "Clean", key=f"clean_{number}", shortcut="1", width="stretch", type="primary", on_click=note, args=(trace_id,)
+    question.ask(
+        "privacy_question",
+        trace_id,
+        f"Is there still somebody's data in it? {len(audit.marked)} of {len(audit.traces)} read.",
+        list(pii_audit.parts(privacy.texts(workspace, trace_id))),
+        [question.Option("clean", "1", "Clean"), question.Option("leak", "2", "Leak")],
+        lambda answer: answered(trace_id, answer),
+        back=bool(trail()),
     )
-    if leak.button("Leak", key=f"leak_{number}", shortcut="2", width="stretch"):
-        st.session_state["leaking"] = trace_id
-    back.button(
-        "Back",
-        key="back",
-        shortcut="Backspace",
-        icon=":material/undo:",
-        type="tertiary",
-        disabled=not trail(),
-        on_click=again,
-    )
-    with shown:
-        st.caption(f"Is there still somebody's data in it? {len(audit.marked)} of {len(audit.traces)} read.")
-        with st.container(border=True):
-            for index, (part, text) in enumerate(pii_audit.parts(privacy.texts(workspace, trace_id))):
-                st.caption(plain(part))
-                verbatim.show(text, f"part_{index}", wrapped=True)
     if st.session_state.get("leaking") == trace_id:
         say(trace_id)
 
@@ -55,6 +39,17 @@ def trail() -> list[str]:
     """The traces of this sample that this session has called clean, the last one last."""
     found: dict[str, list[str]] = st.session_state.setdefault("privacy_trail", {})
     return found.setdefault(audit.audit, [])
+
+
+def answered(trace_id: str, answer: str) -> None:
+    """Store that a trace is clean, ask for what leaked, or show the last one again."""
+    st.session_state.pop("leaking", None)
+    if answer == question.BACK:
+        again()
+    elif answer == "leak":
+        st.session_state["leaking"] = trace_id
+    else:
+        note(trace_id)
 
 
 def note(trace_id: str) -> None:
@@ -71,8 +66,7 @@ def note(trace_id: str) -> None:
 
 def again() -> None:
     """Show the last trace that was called clean once more; what is said now replaces it."""
-    if trail():
-        st.session_state["privacy_again"] = trail().pop()
+    st.session_state["privacy_again"] = trail().pop()
 
 
 def say(trace_id: str) -> None:
@@ -105,7 +99,7 @@ elif audit.open:
 else:
     st.success("All of this sample are read. Another seed draws others.")
     if trail():
-        st.button("Back", key="back", shortcut="Backspace", icon=":material/undo:", type="tertiary", on_click=again)
+        st.button("Back", icon=":material/undo:", shortcut="Backspace", on_click=again)
 st.metric("Traces with a leak", pii_audit.rate(audit.rate))
 with st.expander("Take out a structure"):
     with st.form("pattern", clear_on_submit=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import streamlit as st
@@ -16,7 +16,7 @@ from review.services.golden_overview import Line, Overview
 from review.services.golden_people import Agreement, Asking, Choice, Sheet
 from review.services.workspace import Workspace
 from review.stats.estimate import Estimate, NotEstimable, Result
-from review.ui import charts, coverage_charts, coverage_view, failure, shell, verbatim
+from review.ui import charts, coverage_charts, coverage_view, failure, question, shell, verbatim
 from review.ui.shell import Session
 from review.ui.text import line, plain
 
@@ -292,8 +292,9 @@ def _sheet(session: Session, asking: Asking) -> None:
         st.error(plain(problem), icon=":material/error:")
     sheet = golden_people.sheet(session.workspace, session.actor.name, asking, back[0] if back else None)
     if sheet is None:
-        _back(trail)
         st.success("You have scored every item of this set.")
+        if trail:
+            st.button("Back", icon=":material/undo:", shortcut="Backspace", on_click=_back, args=(trail,))
         return
     place = back[1] if back else sheet.open or 1
     st.progress(sheet.done / sheet.total, f"{sheet.done} of {sheet.total} items scored by you")
@@ -306,58 +307,37 @@ def _sheet(session: Session, asking: Asking) -> None:
         with column, st.container(border=True):
             st.caption(f"Answer {name}")
             failure.answer(output.model_dump(mode="json", exclude_none=True), f"{name}_{sheet.answers_id}")
-    with st.container(border=True):
-        asked = st.container()
-        # The keys stand before the words they answer: a key pressed at what is on screen is never lost, and never
-        # counts for the item after it.
-        _choices(session, sheet, place, trail)
+    question.ask(
+        "golden_question",
+        f"{sheet.answers_id}:{place}",
+        f"Rubric item {place} of {len(sheet.item.rubric)}: which answers do this?",
+        [("", sheet.item.rubric[place - 1].item)],
+        [
+            question.Option(each, str(number), _CHOICES[each], each == sheet.given.get(place))
+            for number, each in enumerate(_CHOICES, 1)
+        ],
+        lambda answer: _said(session, sheet, place, trail, answer),
+        back=bool(trail),
+    )
+
+
+def _said(session: Session, sheet: Sheet, place: int, trail: list[tuple[str, int]], answer: str) -> None:
+    if answer == question.BACK:
         _back(trail)
-        with asked:
-            st.caption(f"Rubric item {place} of {len(sheet.item.rubric)}: which answers do this?")
-            failure.said(sheet.item.rubric[place - 1].item, f"rubric_{sheet.answers_id}_{place}")
-
-
-def _choices(session: Session, sheet: Sheet, place: int, trail: list[tuple[str, int]]) -> None:
-    given = sheet.given.get(place)
-
-    def say(choice: Choice) -> None:
-        try:
-            golden_people.say(session.workspace, session.actor, sheet.answers_id, place, choice, datetime.now(UTC))
-        except ReviewError as error:
-            st.session_state["golden_problem"] = str(error)
-            return
-        if trail[-1:] != [(sheet.answers_id, place)]:
-            trail.append((sheet.answers_id, place))
-        st.session_state.pop("golden_back", None)
-
-    with st.container(key="tiles_choices"):
-        columns = st.columns(len(_CHOICES))
-    for number, (column, choice) in enumerate(zip(columns, _CHOICES, strict=True), 1):
-        column.button(
-            _CHOICES[choice],
-            key=f"say_{choice}_{sheet.answers_id}_{place}",
-            type="primary" if choice == given else "secondary",
-            shortcut=str(number),
-            width="stretch",
-            on_click=say,
-            args=(choice,),
-        )
+        return
+    choice = cast("Choice", answer)
+    try:
+        golden_people.say(session.workspace, session.actor, sheet.answers_id, place, choice, datetime.now(UTC))
+    except ReviewError as error:
+        st.session_state["golden_problem"] = str(error)
+        return
+    if trail[-1:] != [(sheet.answers_id, place)]:
+        trail.append((sheet.answers_id, place))
+    st.session_state.pop("golden_back", None)
 
 
 def _back(trail: list[tuple[str, int]]) -> None:
-    def back() -> None:
-        if trail:
-            st.session_state["golden_back"] = trail.pop()
-
-    st.button(
-        "Back",
-        key="golden_go_back",
-        icon=":material/undo:",
-        shortcut="Backspace",
-        type="tertiary",
-        disabled=not trail,
-        on_click=back,
-    )
+    st.session_state["golden_back"] = trail.pop()
 
 
 def agreement(workspace: Workspace, key: tuple[Hashable, ...]) -> None:

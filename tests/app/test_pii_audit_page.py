@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from review.services.workspace import Workspace
-from tests.app.conftest import RunPage, verbatim
+from tests.app.conftest import RunPage, shown
 
 
 def add_traces(workspace: Workspace, count: int, said: str) -> None:
@@ -17,38 +17,14 @@ def add_traces(workspace: Workspace, count: int, said: str) -> None:
         )
 
 
-def test_a_leak_is_marked_counted_and_erased(workspace: Workspace, run_page: RunPage) -> None:
+def test_a_trace_is_shown_as_it_is_with_what_can_be_said_of_it(workspace: Workspace, run_page: RunPage) -> None:
     add_traces(workspace, 3, "Quentin Ashgrove <b>called</b> about a parcel")
     page = run_page("pii_audit.py", name="Lea", role="lead")
-    assert not page.exception
-    assert verbatim(page)[0] == "Quentin Ashgrove <b>called</b> about a parcel"
+    (question,) = shown(page, "review_question")
+    assert question["texts"] == [["user", "Quentin Ashgrove <b>called</b> about a parcel"]]
+    assert question["caption"] == "Is there still somebody's data in it? 0 of 3 read."
+    assert [(each["key"], each["label"]) for each in question["options"]] == [("1", "Clean"), ("2", "Leak")]
     assert page.metric[0].value == "none read yet"
-    page.button(key="clean_0").click().run()
-    assert page.metric[0].value.startswith("0.0%")
-    page.button(key="leak_1").click().run()
-    page.text_input(key="words").input("quentin ashgrove")
-    next(each for each in page.button if each.label == "Erase everywhere").click().run()
-    assert not page.exception
-    assert page.success[0].value == "Erased\\: 3 in trace\\."
-    assert verbatim(page)[0] == "<PERSON_1> <b>called</b> about a parcel"
-    assert page.metric[0].value.startswith("50.0%")
-    stored = workspace.database.cursor().execute("SELECT messages::VARCHAR FROM trace").fetchall()
-    assert all("Ashgrove" not in row[0] for row in stored)
-
-
-def test_what_was_called_clean_by_mistake_is_taken_back(workspace: Workspace, run_page: RunPage) -> None:
-    add_traces(workspace, 2, "Quentin Ashgrove called")
-    page = run_page("pii_audit.py", name="Lea", role="lead")
-    assert page.button(key="back").disabled
-    for number in range(2):
-        page.button(key=f"clean_{number}").click().run()
-    assert "All of this sample are read" in page.success[0].value
-    page.button(key="back").click().run()
-    page.button(key="leak_1").click().run()
-    page.text_input(key="words").input("quentin ashgrove")
-    next(each for each in page.button if each.label == "Erase everywhere").click().run()
-    assert page.metric[0].value.startswith("50.0%")
-    assert "All of this sample are read" in page.success[1].value
 
 
 def test_only_a_lead_sees_it(run_page: RunPage) -> None:
