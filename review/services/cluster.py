@@ -298,7 +298,9 @@ def _only_coherent(vectors: Vectors, label: Labels, old: Vectors) -> Labels:
 
 def _place_rest(run: _Run) -> None:
     """Traces without a cluster into the nearest that is near enough, page by page."""
-    after, total = "", run.traces
+    state = run.desk.ask("cluster.state", {"window_days": run.desk.settings.config.replay.window_days}).document
+    after, total = "", run.placed + int(state["unassigned"])
+    run.tell("placing", run.placed, total)
     while True:
         page = _page(run, after)
         if not page.num_rows:

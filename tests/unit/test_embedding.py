@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import closing
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from review.adapters.cache import Cache
 from review.adapters.embedding import RemoteEncoder, embed, open_encoder
+from review.cli import main
 from review.domain.pipeline import Embedding
 from review.errors import BadInput, BadSettings
+from tests.faults import FaultServer
 
 SECRET = b"k" * 32
 
@@ -85,3 +89,51 @@ def test_a_key_that_is_not_in_the_environment_is_named() -> None:
     wanted = Embedding(base_url="http://embedder/v1", api_key_env="EMBED_KEY")
     with pytest.raises(BadSettings, match="EMBED_KEY"):
         open_encoder(wanted, {})
+
+
+def test_what_a_server_is_paid_is_counted_by_its_tokens_or_by_characters() -> None:
+    usage = [{"usage": {"prompt_tokens": 40_000}}, {}]
+    answers = [httpx.Response(200, json={"data": [{"index": 0, "embedding": [1.0]}], **each}) for each in usage]
+    price = Embedding(price={"input": 2.0}).price  # type: ignore[arg-type]  # pydantic makes the section of it
+    encoder = RemoteEncoder("http://embedder/v1", "m", price=price, transport=_server(answers, []))
+    encoder.encode(["one"])
+    assert encoder.cost_usd == pytest.approx(0.08)
+    encoder.encode(["x" * 400_000])
+    assert encoder.cost_usd == pytest.approx(0.28)
+    assert open_encoder(Embedding()).cost_usd is None
+
+
+def test_how_far_it_is_is_told_from_what_was_known_on_request_by_request(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    encoder = RemoteEncoder("http://embedder/v1", "small", transport=_server([], []))
+    texts = [f"text number {number}" for number in range(300)]
+    with closing(Cache(tmp_path / "cache")) as cache:
+        embed(encoder, cache, SECRET, texts[:20], texts[:20])
+        embed(encoder, cache, SECRET, texts, texts, lambda done, total: told.append((done, total)))
+    assert told == [(20, 300), (148, 300), (276, 300), (300, 300)]
+
+
+def test_clustering_with_a_server_says_how_far_it_is_how_fast_and_what_it_costs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traces = [
+        {"trace_id": f"t{at}", "messages": [{"role": "user", "content": f"Where is parcel number {at}"}]}
+        for at in range(600)
+    ]
+    (tmp_path / "traces.jsonl").write_text("".join(json.dumps(each) + "\n" for each in traces))
+    # It refuses at last, so that nothing is left to cluster.
+    with FaultServer(lambda _, nth: "403_text" if nth > 4 else None, api="embeddings", latency=0.35) as server:
+        said = {"base_url": server.url, "model": "words", "price": {"input": 1000.0}}
+        config = {"eval_config": {"embedding": said, "replay": {"strip_pii": False}}}
+        (tmp_path / "config.yaml").write_text(json.dumps(config))
+        monkeypatch.setenv("REVIEW_CONFIG", str(tmp_path / "config.yaml"))
+        db = ["--db", str(tmp_path / "r.duckdb")]
+        done = CliRunner().invoke(main, ["import", "traces", str(tmp_path / "traces.jsonl"), *db])
+        assert done.exit_code == 0, done.output
+        done = CliRunner().invoke(main, ["cluster", *db])
+    assert done.exit_code == 1
+    assert "status 403" in done.stderr
+    # Five words a text are five tokens at .001 dollars.
+    found = re.search(r"(\d+) of 600 texts embedded, [\d.]+ a second, \$([\d.]+), \d+ s left", done.stderr)
+    assert found is not None, done.stderr
+    assert float(found[2]) == pytest.approx(0.005 * int(found[1]))
