@@ -133,6 +133,7 @@ OPERATIONS: dict[str, str] = {
     "watch.single_open": "review.services.watch_single_desk:unjudged",
     "watch.single_put": "review.services.watch_single_desk:put",
     "watch.single_known": "review.services.watch_single_desk:known",
+    "watch.single_old_known": "review.services.watch_single_desk:old_known",
     "watch.single_ways": "review.services.watch_single_desk:ways",
     "watch.single_old": "review.services.watch_single_desk:old_answers",
     "watch.single_before": "review.services.watch_single_desk:judged_before",

@@ -433,7 +433,7 @@ def _score(desk: Desk, done: Round) -> None:
 
 def _score_single(desk: Desk, done: Round, clients: Mapping[str, Client] | None) -> None:
     """New's answers that come alone, and the baseline of old's that they are held to."""
-    found = watch_single.score(desk, clients, done.cost_usd)
+    found = watch_single.score(desk, clients, done.cost_usd, fresh=done.observed > 0)
     done.judged, done.scored, done.baseline = done.judged + found.judged, done.scored + found.new, found.old
     done.cost_usd, done.unfinished = done.cost_usd + found.cost_usd, found.unfinished
     if found.stopped is not None:

@@ -89,17 +89,18 @@ class Scored:
     unfinished: frozenset[str] = frozenset()
 
 
-def score(desk: Desk, clients: Mapping[str, Client] | None, spent_usd: float) -> Scored:
+def score(desk: Desk, clients: Mapping[str, Client] | None, spent_usd: float, fresh: bool = True) -> Scored:
     """Score new's chosen answers, then as many of old's as a baseline takes. Twice asks nobody anything.
 
     Args:
         desk: where answers and settings are.
         clients: of judges, by provider name; made from the configuration by default.
         spent_usd: what this round's judging has cost already.
+        fresh: live traffic came in since the last round; without any there is nothing known to look for.
     """
     found = Scored()
-    known = desk.ask("watch.single_known").document
-    found.new, found.old = known["scored"], known["baseline"]
+    while (wrote := desk.ask("watch.single_known").document["new"]) > 0:
+        found.new += wrote
     judge = _Judge(desk, clients, spent_usd)
     while desk.settings.config.judges.providers and judge.stopped is None:
         table = desk.ask("watch.single_open", {"limit": _PAGE}).table
@@ -109,6 +110,8 @@ def score(desk: Desk, clients: Mapping[str, Client] | None, spent_usd: float) ->
             break
         found.new += wrote
     for each in desk.ask("watch.single_ways").document["tasks"]:
+        if each["way"] == KNOWN and (fresh or found.new):
+            found.old += desk.ask("watch.single_old_known", {"task": each["task"]}).document["new"]
         # Another judge, or other words, made the verdicts on new: answers of old can be scored by today's alone.
         if not each["way"].endswith(way_hash(desk.settings.config, each["task"])):
             continue

@@ -42,12 +42,15 @@ def unjudged(workspace: Workspace, call: Call) -> Answer:
 
 
 def known(workspace: Workspace, call: Call) -> Answer:
-    """Note new's answers whose correctness came with them, and old's of those tasks. Returns {scored, baseline}."""
+    """Note the next MOST of new's answers whose correctness came with them. Returns {new}."""
     with workspace.database.transaction() as cursor:
-        scored = store.add_known(cursor, call.now)
-        tasks = [task for task, ways in store.recent_ways(cursor, _NEWEST).items() if "known" in ways]
-        baseline = sum(store.add_old_known(cursor, task, _seed(workspace), call.now) for task in tasks)
-    return Answer({"scored": scored, "baseline": baseline})
+        return Answer({"new": store.add_known(cursor, MOST, call.now)})
+
+
+def old_known(workspace: Workspace, call: Call) -> Answer:
+    """Note old's answers to a task whose correctness came with them. Argument: task. Returns {new}."""
+    with workspace.database.transaction() as cursor:
+        return Answer({"new": store.add_old_known(cursor, str(call.arguments["task"]), _seed(workspace), call.now)})
 
 
 def put(workspace: Workspace, call: Call) -> Answer:

@@ -104,16 +104,19 @@ def fresh(cursor: Cursor, served: str, limit: int) -> Any:
     ).to_arrow_table()
 
 
-def add_known(cursor: Cursor, now: datetime) -> int:
-    """Write verdicts on new's chosen answers whose correctness came with them. Returns how many are new."""
+def add_known(cursor: Cursor, limit: int, now: datetime) -> int:
+    """Write the next verdicts on new's chosen answers whose correctness came with them. Returns how many are new."""
     return _numbered(
         cursor,
         """
         SELECT o.observed_id AS answer_id, 'new' AS side, 'known' AS way, o.task, o.prompt_id, o.cluster_id,
                o.happened_at, CASE WHEN o.new_right THEN 'passed' ELSE 'failed' END AS verdict
-        FROM observation o WHERE o.pair_id IS NULL AND o.chosen AND o.new_right IS NOT NULL
+        FROM observation o ANTI JOIN (SELECT answer_id FROM watch_verdict WHERE side = 'new') v
+             ON v.answer_id = o.observed_id
+        WHERE o.pair_id IS NULL AND o.chosen AND o.new_right IS NOT NULL
+        ORDER BY o.happened_at, o.observed_id LIMIT $limit
         """,
-        {"now": now},
+        {"now": now, "limit": limit},
     )
 
 

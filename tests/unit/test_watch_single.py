@@ -203,7 +203,12 @@ def test_production_traffic_with_single_answers_that_get_worse_raises_an_alert(t
         config = {
             "replay": {"strip_pii": False},
             "judges": {"providers": [near], "votes": 1, "anchors": 0, "cache": {"semantic": False}},
-            "watch": {"sample_per_task": 500, "file": "alerts.jsonl"},
+            "watch": {
+                "sample_per_task": 500,
+                "file": "alerts.jsonl",
+                "folder": str(tmp_path / "traffic"),
+                "source": "production:gate",
+            },
         }
         (tmp_path / "eval_config.yaml").write_text(yaml.safe_dump({"eval_config": config}), encoding="utf-8")
         environ = os.environ | {"REVIEW_CONFIG": str(tmp_path / "eval_config.yaml")}
@@ -214,15 +219,18 @@ def test_production_traffic_with_single_answers_that_get_worse_raises_an_alert(t
             assert done.returncode == 0, done.stderr
             return json.loads(done.stdout.splitlines()[-1])
 
-        def take_in(name: str) -> dict[str, Any]:
-            file = tmp_path / f"{name}.jsonl"
+        def written(folder: Path, name: str) -> str:
+            folder.mkdir(exist_ok=True)
+            file = folder / f"{name}.jsonl"
             file.write_text("".join(json.dumps(row) + "\n" for row in parts[name]), encoding="utf-8")
-            run("import", "traces", str(file), "--source", "production:gate")
-            return run("watch", "--once")
+            return str(file)
 
-        first, second = take_in("before"), take_in("after")
+        run("import", "traces", written(tmp_path, "before"), "--source", "production:gate")
+        first = run("watch", "--once")
+        written(tmp_path / "traffic", "after")
+        second = run("watch", "--once")
     assert (first["answers"], first["scored"], first["baseline"], first["alerts"]) == (100, 100, 150, 0)
-    assert (second["answers"], second["scored"], second["alerts"]) == (60, 60, 1)
+    assert (second["files"], second["answers"], second["scored"], second["alerts"]) == (1, 60, 60, 1)
     assert second["delivered"] == {"file": 1}
     said = (tmp_path / "alerts.jsonl").read_text()
     assert "Question" not in said
