@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from review.adapters.chat import anthropic, failures, openai
-from review.adapters.chat.lanes import open_http
+from review.adapters.chat.connections import open_http
 from review.adapters.chat.limits import LONGEST_RETRY_AFTER, Bucket, Budget, Clock, Pause, Sleep, backoff
 from review.adapters.chat.values import FATAL, TRANSIENT, Answer, BadBody, Completion, Refusal, Request
 from review.domain.pipeline import Endpoint, Provider

@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from review.adapters.chat import lanes
+from review.adapters.chat import connections
 from tests.loops import on_its_own_loop
 
 BODY = b'{"said": "good morning"}'
@@ -90,9 +90,9 @@ class Server:
             self.hung_up.set()
 
 
-def with_server(work: Callable[[Server, httpx.AsyncClient], Awaitable[None]]) -> None:
+def with_server(work: Callable[[Server, httpx.AsyncClient], Awaitable[None]], most: int = 1) -> None:
     async def main() -> None:
-        async with Server() as server, lanes.open_http(1) as client:
+        async with Server() as server, connections.open_http(most) as client:
             await work(server, client)
 
     on_its_own_loop(main)
@@ -151,21 +151,34 @@ def test_a_request_that_is_given_up_leaves_no_answer_to_the_next() -> None:
     with_server(work)
 
 
-def test_each_request_under_way_has_a_lane_and_lanes_are_used_again() -> None:
+def test_as_many_connections_as_are_allowed_and_each_is_used_again() -> None:
     async def work(server: Server, client: httpx.AsyncClient) -> None:
         for _ in range(3):
-            every = [client.post(server.url + "/whole", content=b"x" * 1_000_000) for _ in range(5)]
-            assert [each.content for each in await asyncio.gather(*every)] == [BODY] * 5
-        assert (server.requests, server.connections) == (15, 5)
+            every = [client.post(server.url + "/whole", content=b"x" * 1_000_000) for _ in range(7)]
+            assert [each.content for each in await asyncio.gather(*every)] == [BODY] * 7
+        assert (server.requests, server.connections) == (21, 5)
 
-    with_server(work)
+    with_server(work, most=5)
+
+
+def test_a_proxy_that_the_environment_names_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> bytes:
+        async with Server() as server:
+            monkeypatch.setenv("http_proxy", server.url)
+            async with connections.open_http(1) as client:
+                answer = await client.post("http://model.invalid/v1", content=b"question")
+            assert server.last.startswith(b"POST http://model.invalid/v1 HTTP/1.1")
+            return answer.content
+
+    monkeypatch.setitem(ANSWERS, "http://model.invalid/v1", ANSWERS["/whole"])
+    assert on_its_own_loop(main) == BODY
 
 
 def test_nobody_there_and_a_name_that_cannot_be_one_are_errors_of_the_connection() -> None:
     async def main() -> None:
         async with Server() as server:
             address = server.url
-        async with lanes.open_http(1) as client:
+        async with connections.open_http(1) as client:
             for url in (address, "http://" + "a" * 70 + ".invalid"):
                 with pytest.raises(httpx.ConnectError):
                     await client.post(url, content=b"question")
@@ -181,19 +194,19 @@ def test_tls_answers_where_the_certificate_is_trusted_and_nowhere_else(
     context.load_cert_chain(chain)
 
     async def main(url: str = "/whole") -> tuple[bytes, int]:
-        async with Server(context) as server, lanes.open_http(1) as client:
+        async with Server(context) as server, connections.open_http(1) as client:
             answers = [(await client.post(server.url + url, content=b"question")).content for _ in range(2)]
             return b"".join(answers), server.connections
 
-    lanes._tls.cache_clear()  # it is read once a process, and here it differs
+    connections._tls.cache_clear()  # it is read once a process, and here it differs
     try:
         with pytest.raises(httpx.ConnectError):
             on_its_own_loop(main)
-        lanes._tls.cache_clear()
+        connections._tls.cache_clear()
         monkeypatch.setenv("SSL_CERT_FILE", str(chain))
         assert on_its_own_loop(main) == (BODY * 2, 1)
     finally:
-        lanes._tls.cache_clear()
+        connections._tls.cache_clear()
 
 
 def certificate(folder: Path) -> Path:
