@@ -17,10 +17,6 @@ from review import __version__, api
 from review.settings import ROOT
 from review.ui import card, shell, warm
 
-# Seconds. A label changes threads several times on its way, and where a gate or a report computes beside it, each
-# change waits this long for Python's lock. By default that is 5 ms.
-TURN = 0.0005
-
 
 async def health(_: Request) -> JSONResponse:
     """Answers when the process serves; says which version and process it is."""
@@ -38,8 +34,7 @@ async def asset(request: Request) -> Response:
 
 @asynccontextmanager
 async def lifespan(app: object) -> AsyncGenerator[None]:
-    """While it serves: slow imports in the background, a way in for commands, and short turns for threads."""
-    sys.setswitchinterval(TURN)
+    """While it serves: slow imports in the background, and a way in for commands."""
     async with warm.warming(app), api.announced(shell.workspace, _url()):
         yield
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import fcntl
 import os
+import pickle
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -46,8 +48,18 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
 
 @pytest.fixture(scope="session")
 def clustered(tmp_path_factory: pytest.TempPathFactory) -> clustered_set.Set:
-    """Real queries, clustered once for the session: nobody may change this database (copy it)."""
-    return clustered_set.build(shared("data/clinc150/traces.jsonl"), tmp_path_factory.mktemp("clustered"))
+    """Real queries, clustered once for a run and all its workers: nobody may open this database (copy it)."""
+    source, base = shared("data/clinc150/traces.jsonl"), tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "clustered"
+    folder.mkdir(exist_ok=True)
+    with (folder.parent / "clustered.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kept = folder.parent / "clustered.pickle"
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(clustered_set.build(source, folder)))
+        found = pickle.loads(kept.read_bytes())
+        assert isinstance(found, clustered_set.Set)
+        return found
 
 
 def shared(path: str) -> Path:

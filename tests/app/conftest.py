@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from review.services.workspace import Actor, Role, Workspace
@@ -47,3 +48,18 @@ def tables(page: AppTest) -> list[list[dict[str, str]]]:
     """The page's tables, each as its rows by column."""
     found = shown(page, "review_table")
     return [[dict(zip(each["columns"], row, strict=True)) for row in each["rows"]] for each in found]
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Questions answer to plain buttons: AppTest has no browser in which ours could run."""
+
+    def mount(key: str, data: list[dict[str, Any]], on_said_change: Callable[[], None]) -> None:
+        def say(answer: str) -> None:
+            st.session_state[key] = {"said": {"token": data[0]["token"], "answer": answer, "count": 1}}
+            on_said_change()
+
+        for option in data[0]["options"]:
+            st.button(option["label"], key=f"{key}_{option['id']}", on_click=say, args=(option["id"],))
+
+    monkeypatch.setattr("review.ui.question._mount", mount)

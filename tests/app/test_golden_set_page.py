@@ -125,6 +125,7 @@ def answered(workspace: Workspace, count: int) -> None:
     golden_score.answered(workspace, Call({"run": "run-x", "version": version}, table, "Lea", NOW))
 
 
+@pytest.mark.usefixtures("answering")
 def test_a_reviewer_scores_two_answers_blind_a_rubric_item_at_a_time(workspace: Workspace, run_page: RunPage) -> None:
     answered(workspace, 6)
     page = run_page("golden.py", role="reviewer")

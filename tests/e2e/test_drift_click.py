@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from review import settings
-from review.services import watch
+from review.services import alerts, watch
 from review.services.desk import LocalDesk
 from review.services.workspace import open_workspace
 from tests.e2e.conftest import Server
@@ -36,11 +36,10 @@ def test_an_alerts_pair_stands_in_the_set_after_one_click(
     entry = page.get_by_role("link", name="A-00001")
     page.get_by_text("pairs on which new lost").click()
     into = page.get_by_role("button", name="Into the adversarial set")
-    expect(into.first).to_be_visible()
-    count = into.count()
+    expect(into).to_have_count(alerts.EXAMPLES)
     into.first.click()
     expect(entry).to_be_visible()
-    expect(into).to_have_count(count - 1)
+    expect(into).to_have_count(alerts.EXAMPLES - 1)
     page.reload()
     page.get_by_text("pairs on which new lost").click()
     expect(entry).to_be_visible()

@@ -15,11 +15,11 @@ from tests.e2e.conftest import free_port, run_cli
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
-# Four prompts instead of sixty, and a few words an answer.
+# Two prompts instead of sixty, and a few words an answer.
 SMALL = """
 import sys
 from review.services import live_demo
-live_demo.PROMPTS, live_demo.ROUND = 4, 4
+live_demo.PROMPTS, live_demo.ROUND = 2, 2
 live_demo._ANSWER["max_tokens"] = 12
 from review.cli import main
 main(sys.argv[1:])
@@ -48,4 +48,4 @@ def test_it_serves_a_round_and_leaves_no_model_server_behind(tmp_path: Path) -> 
     finally:
         process.terminate()
         process.wait(timeout=60)
-    assert '"pairs": 4' in run_cli(db, "status", "--json").stdout
+    assert '"pairs": 2' in run_cli(db, "status", "--json").stdout

@@ -23,7 +23,7 @@ from tests.servers import endpoint, served
 
 pytestmark = [pytest.mark.slow, pytest.mark.chromium]
 TRACES = 50
-# Eight bits change fewer answers than four, and each that changes costs a judge seconds.
+# Eight bits change fewer answers than four, as few words do, and each that changes costs a judge seconds.
 NEW = LocalModel(name="smollm2-135m-kv8", kv_type="q8_0")
 JUDGE = LocalModel(name="smollm2-135m-judge")
 
@@ -36,7 +36,7 @@ def write_traces(file: Path) -> None:
 
 def write_config(file: Path, old: ModelServer, new: ModelServer, judge: ModelServer) -> None:
     """The configuration: two stacks, a judge, and a folder that is watched after the cutover."""
-    brief = {"temperature": 0, "max_tokens": 6, "seed": 1}
+    brief = {"temperature": 0, "max_tokens": 3, "seed": 1}
     provider = endpoint(judge, name="here", parameters={"max_tokens": 100, "seed": 1}, timeout_seconds=300.0)
     block = {
         "replay": {"customer_share": 1.0, "audit_size": 5},
@@ -122,7 +122,7 @@ def test_fifty_questions_become_a_round_labels_and_a_signed_verdict(
     agreed = tmp_path / "contract.yaml"
     run(app, config, "contract", "init", "-o", str(agreed))
     run(app, config, "contract", "sign", str(agreed), "--name", "Nora Lind")
-    # Ten labels never prove a tolerance of 1.5 points: exit 4.
+    # A handful of labels never proves a tolerance of 1.5 points: exit 4.
     gated = run(app, config, "gate", "--candidate", "kv8", exits=(4,))
     assert gated["verdict"] == "inconclusive"
     assert any(part["missing"] for part in gated["parts"])

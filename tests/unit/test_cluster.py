@@ -48,8 +48,8 @@ def test_a_run_without_new_traces_changes_nothing_and_embeds_nothing(clustered: 
     assert (third.run, third.placed, third.embedded, third.made) == (None, 0, 0, ())
 
 
-def test_names_are_words_of_the_queries(clustered: sets.Set) -> None:
-    with closing(open_workspace(settings.load(clustered.db))) as workspace:
+def test_names_are_words_of_the_queries(clustered: sets.Set, tmp_path: Path) -> None:
+    with closing(open_workspace(settings.load(clustered.copy(tmp_path)))) as workspace:
         rows = workspace.database.cursor().execute("SELECT name, terms FROM cluster").fetchall()
     names = {str(name) for name, _ in rows}
     assert len(names) == len(rows)
