@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from importlib import resources
@@ -14,6 +15,8 @@ import duckdb
 from review.errors import DatabaseBroken, DatabaseLocked
 from review.store import compact
 
+# Seconds.
+_CLOSING = 30.0
 _HOLDER = re.compile(r"held in (?:.*/)?([^/]+) \(PID (\d+)\)")
 
 
@@ -71,8 +74,21 @@ class Database:
         return Transaction(self.cursor())
 
     def close(self) -> None:
-        """Checkpoint and release the file."""
-        self._connection.close()
+        """Checkpoint and release the file, once calls of other threads that are under way are done.
+
+        Raises:
+            duckdb.ResourceInUseException: one of them takes longer than 30 s.
+        """
+        give_up = time.monotonic() + _CLOSING
+        while True:
+            try:
+                self._connection.close()
+            except duckdb.ResourceInUseException:  # DuckDB refuses to wait
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
 
 
 class Transaction:
