@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import islice
 from typing import cast
 
 from review.domain.types import Json, ToolCall
@@ -93,7 +94,8 @@ def compare_texts(left: str, right: str) -> TextDifference:
     Patience diff: words that occur once in both texts anchor the alignment, what lies between is compared in turn.
     Common runs shorter than the changes on both their sides are marked too, because stray matches only distract.
     """
-    tokens_left, tokens_right = _tokens(left), _tokens(right)
+    tokens_left = _tokens(left, MAX_TOKENS + 1)
+    tokens_right = _tokens(right, MAX_TOKENS + 1 - len(tokens_left))
     total = len(tokens_left) + len(tokens_right)
     if total > MAX_TOKENS:
         return TextDifference(_whole(left), _whole(right), None)
@@ -128,8 +130,9 @@ def compare_calls(left: Sequence[ToolCall], right: Sequence[ToolCall]) -> tuple[
     return tuple(compared)
 
 
-def _tokens(text: str) -> list[tuple[int, int]]:
-    return [match.span() for match in _TOKEN.finditer(text)]
+def _tokens(text: str, most: int) -> list[tuple[int, int]]:
+    """Where the first `most` words of `text` begin and end; all of a giant would take seconds only to be thrown away."""
+    return [match.span() for match in islice(_TOKEN.finditer(text), most)]
 
 
 def _whole(text: str) -> tuple[Segment, ...]:
