@@ -22,7 +22,7 @@ def run_page(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> RunPage:
     monkeypatch.setattr("review.ui.shell.workspace", lambda: workspace)
 
     def run(file: str, *, name: str = "Mara", role: Role = "lead", query: dict[str, str] | None = None) -> AppTest:
-        page = AppTest.from_file(str(ROOT / "pages" / file), default_timeout=20)
+        page = AppTest.from_file(str(ROOT / "pages" / file), default_timeout=60)
         page.session_state["actor"] = Actor(name, role)
         for key, value in (query or {}).items():
             page.query_params[key] = value

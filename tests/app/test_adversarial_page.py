@@ -27,7 +27,7 @@ def app(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     monkeypatch.setenv("REVIEW_DB", str(workspace.settings.db))
     monkeypatch.setattr(shell, "_workspace", lambda db: workspace)
     add_pairs(workspace, "p1", "p2")
-    made = AppTest.from_file(str(ROOT / "pages" / "adversarial.py"), default_timeout=20)
+    made = AppTest.from_file(str(ROOT / "pages" / "adversarial.py"), default_timeout=60)
     made.session_state["actor"] = LEAD
     return made
 

@@ -26,7 +26,7 @@ def here(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 
 def page(file: str, name: str = "Lea", role: str = "lead", **query: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "pages" / file), default_timeout=30)
+    app = AppTest.from_file(str(ROOT / "pages" / file), default_timeout=60)
     app.session_state["actor"] = Actor(name, role)  # type: ignore[arg-type]  # a legal role
     for key, value in query.items():
         app.query_params[key] = value

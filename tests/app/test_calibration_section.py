@@ -42,7 +42,7 @@ def section(kind: str) -> AppTest:
             report = replace(report, shift=shift)
         calibration_section.show(report)
 
-    return AppTest.from_function(script, kwargs={"kind": kind}, default_timeout=30).run()
+    return AppTest.from_function(script, kwargs={"kind": kind}, default_timeout=60).run()
 
 
 def test_the_words_say_what_the_numbers_say() -> None:

@@ -19,7 +19,7 @@ def app(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     monkeypatch.setenv("REVIEW_DB", str(workspace.settings.db))
     monkeypatch.setattr(shell, "_workspace", lambda db: workspace)
     add_pairs(workspace, "p1", "p2")
-    app = AppTest.from_file(str(ROOT / "pages" / "flag.py"), default_timeout=20)
+    app = AppTest.from_file(str(ROOT / "pages" / "flag.py"), default_timeout=60)
     app.session_state["actor"] = Actor("Ines", "support")
     return app
 
@@ -119,6 +119,6 @@ def test_hostile_texts_are_only_ever_text(app: AppTest, workspace: Workspace) ->
 
 def test_the_page_alone_asks_who_is_there(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shell, "_workspace", lambda db: workspace)
-    app = AppTest.from_file(str(ROOT / "pages" / "flag.py"), default_timeout=20).run()
+    app = AppTest.from_file(str(ROOT / "pages" / "flag.py"), default_timeout=60).run()
     assert not app.exception
     assert [each.label for each in app.text_input] == ["Your name"]

@@ -26,7 +26,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch, workspace: Workspace) -> AppTest:
         charts.style()
         tone_section.show(tone_of(shell.workspace()))
 
-    app = AppTest.from_function(page, default_timeout=20)
+    app = AppTest.from_function(page, default_timeout=60)
     app.run()
     assert not app.exception
     return app

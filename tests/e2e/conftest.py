@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expec
 from tests.__main__ import BROWSERS
 
 # A busy machine is slow, not wrong: what is awaited may take its time.
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=60_000)
 
 REVIEW = [sys.executable, "-m", "review.cli"]
 CHROMIUM_FLAGS = [
@@ -159,4 +159,4 @@ def sign_in(page: Page, name: str, role: str) -> None:
     page.get_by_role("button", name="Continue").click()
     page.get_by_label("Your name").wait_for(state="detached")
     # The page remembers by a cookie that it sets a moment later; whoever goes on before it asks again.
-    page.wait_for_function("() => document.cookie.includes('review_actor=')", timeout=15_000)
+    page.wait_for_function("() => document.cookie.includes('review_actor=')", timeout=60_000)

@@ -62,7 +62,7 @@ def _json(value: object) -> str | None:
 
 def at_card(page: Page) -> Page:
     """Wait until a pair is in sight."""
-    page.locator(".card[data-state=label] .layer:not(.ahead) .answers").wait_for(timeout=20_000)
+    page.locator(".card[data-state=label] .layer:not(.ahead) .answers").wait_for(timeout=60_000)
     return page
 
 

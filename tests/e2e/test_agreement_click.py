@@ -37,7 +37,7 @@ def test_a_cell_lists_its_pairs_and_a_row_opens_one(
     server = make_server(prepare)
     page = visit(server, "/agreement", name="Lea", role="lead")
     picture = page.locator(".st-key-beside_0_preference [data-testid=stVegaLiteChart]").last
-    expect(picture.locator("canvas, svg").first).to_be_visible(timeout=20_000)
+    expect(picture.locator("canvas, svg").first).to_be_visible(timeout=60_000)
     picture.scroll_into_view_if_needed()
     box = picture.bounding_box()
     assert box is not None
@@ -52,7 +52,7 @@ def test_a_cell_lists_its_pairs_and_a_row_opens_one(
             box = picture.bounding_box() or box
     expect(listed).to_be_visible()
     open_first_row(page)
-    page.wait_for_url(re.compile(r"/pair\?pair=a$"), timeout=10_000)
+    page.wait_for_url(re.compile(r"/pair\?pair=a$"), timeout=60_000)
     expect(page.get_by_text("old answer to a")).to_be_visible()
     expect(page.get_by_text("new answer to a")).to_be_visible()
     expect(page.get_by_text("one label")).to_be_visible()
@@ -75,7 +75,7 @@ def test_a_line_of_a_forest_lists_its_pairs_and_coming_back_keeps_the_part(
     page.get_by_text("Reviewer", exact=True).click()
     expect(page.get_by_text("All together 60 %.", exact=False)).to_be_visible()
     picture = page.get_by_test_id("stVegaLiteChart").first
-    expect(picture.locator("canvas, svg").first).to_be_visible(timeout=20_000)
+    expect(picture.locator("canvas, svg").first).to_be_visible(timeout=60_000)
     listed = page.get_by_text("ben: 2 pairs")
     # A click anywhere at the height of a name is a click on its line; the picture may still move at first.
     for _ in range(5):
@@ -91,7 +91,7 @@ def test_a_line_of_a_forest_lists_its_pairs_and_coming_back_keeps_the_part(
             continue
     expect(listed).to_be_visible()
     open_first_row(page)
-    page.wait_for_url(re.compile(r"/pair\?pair=b$"), timeout=10_000)
+    page.wait_for_url(re.compile(r"/pair\?pair=b$"), timeout=60_000)
     expect(page.get_by_text("unresolved: 1 × old, 1 × new")).to_be_visible()
     page.get_by_text("Back to Agreement").click()
     expect(page.get_by_text("All together", exact=False)).to_be_visible()

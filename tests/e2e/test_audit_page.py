@@ -68,7 +68,7 @@ def test_answers_are_read_by_keyboard_and_nothing_is_lost(server: Server, visit:
     press(page, ["1", "2", "1", "Enter"])  # while the app is gone
     expect(page.locator(".save")).to_have_attribute("data-state", "offline")
     server.start()
-    saved(page, timeout=40_000)
+    saved(page, timeout=60_000)
     assert done(page) == 3
     press(page, ["s"])
     page.keyboard.type("not my language")

@@ -129,7 +129,7 @@ def test_hostile_texts_are_shown_as_text_and_no_request_leaves_the_page(
         page.keyboard.insert_text(HOSTILE[0])
         press(page, ["Escape"])
         label(page)
-    expect(page.locator(".end")).to_be_visible(timeout=20_000)
+    expect(page.locator(".end")).to_be_visible(timeout=60_000)
     saved(page)
     assert seen == set(SIGNS)
     assert page.evaluate("() => window.hacked") is None

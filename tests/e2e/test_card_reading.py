@@ -69,17 +69,22 @@ def test_thirty_thousand_words_fold_and_unfold_without_a_long_frame(server: Serv
     page.evaluate(
         """() => { window.longest = 0; let last = performance.now();
              const step = (now) => { window.longest = Math.max(window.longest, now - last); last = now;
-               window.framing = requestAnimationFrame(step); };
+               requestAnimationFrame(step); };
              requestAnimationFrame((now) => { last = now; step(now); }); }"""
     )
-    press(page, ["v"])
-    expect(page.locator(".layer:not(.ahead) .answer.left .text")).to_contain_text(f"word{WORDS - 1}", timeout=10_000)
-    expect(page.locator(".layer:not(.ahead) .answer.right .text")).to_contain_text(f"word{WORDS - 1}")
-    expect(page.locator(".layer:not(.ahead) .answers mark")).to_have_count(2)
-    # Usually under 50 ms; a busy machine adds pauses of its own.
-    assert page.evaluate("() => window.longest") < 1000
-    press(page, ["v"])
-    expect(page.locator(".layer:not(.ahead) .answer.left .text")).not_to_contain_text(f"word{WORDS - 1}")
+    longest: list[float] = []
+    for _ in range(3):
+        page.evaluate("() => { window.longest = 0; }")
+        press(page, ["v"])
+        for side in ("left", "right"):
+            text = page.locator(f".layer:not(.ahead) .answer.{side} .text")
+            expect(text).to_contain_text(f"word{WORDS - 1}")
+        expect(page.locator(".layer:not(.ahead) .answers mark")).to_have_count(2)
+        longest.append(page.evaluate("() => window.longest"))
+        press(page, ["v"])
+        expect(page.locator(".layer:not(.ahead) .answer.left .text")).not_to_contain_text(f"word{WORDS - 1}")
+    # Usually under 50 ms. A busy machine adds pauses of its own, but not to each of three.
+    assert min(longest) < 400
 
 
 def test_differences_are_marked_and_d_hides_them(server: Server, visit: Visit) -> None:
@@ -148,7 +153,7 @@ def test_the_end_of_a_round_says_what_was_done_and_takes_corrections(server: Ser
     label(page)
     press(page, ["s", "Enter"])
     end = page.locator(".end")
-    expect(end).to_contain_text("That was your last pair of this round.", timeout=20_000)
+    expect(end).to_contain_text("That was your last pair of this round.", timeout=60_000)
     facts = dict(text.split("\n")[::-1] for text in end.locator(".facts div").all_inner_texts())
     assert facts.pop("median seconds").isdigit()
     assert facts == {"labelled": "2", "skipped": "1", "flagged": "1"}
@@ -158,7 +163,7 @@ def test_the_end_of_a_round_says_what_was_done_and_takes_corrections(server: Ser
     expect(end).to_be_visible()
     saved(page)
     page.reload()
-    expect(page.locator(".end")).to_contain_text("That was your last pair of this round.", timeout=20_000)
+    expect(page.locator(".end")).to_contain_text("That was your last pair of this round.", timeout=60_000)
 
 
 def test_without_a_round_the_page_says_what_comes_first(make_server: Callable[..., Server], visit: Visit) -> None:
@@ -187,5 +192,5 @@ def test_five_million_signs_in_one_line_are_shown_folded_and_labelled(
         assert shown.startswith("<b>&never</b><b>&never</b>")
         assert len(shown) < 20_000
         label(page)
-    expect(page.locator(".end")).to_be_visible(timeout=30_000)
+    expect(page.locator(".end")).to_be_visible(timeout=60_000)
     saved(page)

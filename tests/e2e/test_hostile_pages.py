@@ -116,7 +116,7 @@ def test_nothing_hostile_comes_alive_on_any_page(
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     for path in PAGES:
         page.goto(server.url + path)
-        page.wait_for_function(READY, timeout=30_000)
+        page.wait_for_function(READY, timeout=60_000)
         if path == "/rounds":  # a round's story, with its picture of the tasks, is made when it is opened
             page.get_by_text("Who, what from, and how it was drawn").click()
             page.get_by_text("Drawn by").wait_for()

@@ -28,15 +28,15 @@ def prepare(db: Path) -> None:
 
 def test_look_verdict_category_and_pair(make_server: Callable[..., Server], visit: Callable[..., Page]) -> None:
     page = visit(make_server(prepare), "/parity", name="Lea", role="lead")
-    expect(page.get_by_role("heading", name="No verdict yet")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("heading", name="No verdict yet")).to_be_visible(timeout=60_000)
     page.get_by_role("button", name="Look now (1 of 3)").click()
-    expect(page.get_by_role("heading", name="Regression")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("heading", name="Regression")).to_be_visible(timeout=60_000)
     expect(page.get_by_text("Moved towards confident.")).to_be_visible()
 
     page.get_by_text("Direction of error", exact=True).click()
     picture = page.locator("[data-testid=stVegaLiteChart] svg").first
-    expect(picture).to_be_visible(timeout=20_000)
-    with page.expect_download(timeout=20_000) as saved:
+    expect(picture).to_be_visible(timeout=60_000)
+    with page.expect_download(timeout=60_000) as saved:
         page.get_by_role("button", name="Save pictures as SVG").click()
     assert xml.dom.minidom.parse(str(saved.value.path())).documentElement.tagName == "svg"
 
@@ -45,5 +45,5 @@ def test_look_verdict_category_and_pair(make_server: Callable[..., Server], visi
     page.keyboard.type("Inv")
     page.keyboard.press("Enter")
     page.get_by_role("link", name="p00090").click()
-    page.wait_for_url(re.compile(r"/pair\?pair=p00090$"), timeout=15_000)
-    expect(page.get_by_text("New answer 90.")).to_be_visible(timeout=15_000)
+    page.wait_for_url(re.compile(r"/pair\?pair=p00090$"), timeout=60_000)
+    expect(page.get_by_text("New answer 90.")).to_be_visible(timeout=60_000)

@@ -71,7 +71,7 @@ def test_pandalm_stands_on_the_agreement_page(make_server: Callable[..., Server]
 
     page = visit(make_server(prepare), "/agreement", name="Mara", role="lead")
     main = page.get_by_test_id("stMain")
-    expect(main).to_contain_text("gpt-3.5-turbo", timeout=20_000)
+    expect(main).to_contain_text("gpt-3.5-turbo", timeout=60_000)
     expect(main).to_contain_text("Agrees with people on 71 % of 999 pairs from 170 prompts (67 to 75 % at 95 %)")
     expect(main).to_contain_text("Agrees with people on 67 % of 999 pairs from 170 prompts (62 to 71 % at 95 %)")
     expect(

@@ -38,11 +38,11 @@ def test_a_whisker_leads_to_a_pair_that_got_worse(
 
     page = visit(make_server(prepare), "/runs", role="lead")
     page.locator('[data-testid=stVegaLiteChart] path[aria-label*="Replay"]').first.click(force=True)
-    expect(page.get_by_text("1 got worse")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("1 got worse")).to_be_visible(timeout=60_000)
     rows = page.get_by_test_id("stDataFrame").first
     rows.scroll_into_view_if_needed()
     rows.click(position={"x": 98, "y": 52})
     expect(page.get_by_text("A-00001 is in the adversarial set")).to_be_visible()
     rows.click(position={"x": 16, "y": 52})
-    expect(page).to_have_url(re.compile(rf"/pair\?pair={pairs[0]}&from=run%3A"), timeout=15_000)
+    expect(page).to_have_url(re.compile(rf"/pair\?pair={pairs[0]}&from=run%3A"), timeout=60_000)
     expect(page.get_by_text("A-00001", exact=False).first).to_be_visible()

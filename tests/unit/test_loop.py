@@ -95,7 +95,7 @@ def test_one_click_on_the_pair_page(workspace: Workspace, monkeypatch: pytest.Mo
     monkeypatch.setenv("REVIEW_DB", str(workspace.settings.db))
     monkeypatch.setattr(shell, "_workspace", lambda db: workspace)
     add_pairs(workspace, "p1")
-    app = AppTest.from_file(str(ROOT / "pages" / "pair.py"), default_timeout=20)
+    app = AppTest.from_file(str(ROOT / "pages" / "pair.py"), default_timeout=60)
     app.session_state["actor"] = Actor("Lea", "lead")
     app.query_params["pair"] = "p1"
     app.query_params["from"] = "gate:run-1"
