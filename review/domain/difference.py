@@ -131,7 +131,7 @@ def compare_calls(left: Sequence[ToolCall], right: Sequence[ToolCall]) -> tuple[
 
 
 def _tokens(text: str, most: int) -> list[tuple[int, int]]:
-    """Where the first `most` words of `text` begin and end; all of a giant would take seconds only to be thrown away."""
+    """Where the first `most` words of `text` begin and end: all of a giant would take seconds and be thrown away."""
     return [match.span() for match in islice(_TOKEN.finditer(text), most)]
 
 
