@@ -20,10 +20,11 @@ def bring(
     verdicts: Sequence[dict[str, Any]] = (),
     labels: Sequence[dict[str, Any]] = (),
     more: dict[str, dict[str, Any]] | None = None,
+    source: str = "pairs.jsonl",
 ) -> None:
     """Import pairs (by id; the prompt is the part before a dash), verdicts and labels.
 
-    `more` replaces fields of single pairs.
+    `more` replaces fields of single pairs; `source` is the file that pairs come from.
     """
     rows = [
         {
@@ -38,7 +39,7 @@ def bring(
     ]
     for kind, records in (("pairs", rows), ("verdicts", list(verdicts)), ("labels", list(labels))):
         if records:
-            file = folder / f"{kind}.jsonl"
+            file = folder / (source if kind == "pairs" else f"{kind}.jsonl")
             file.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
             ingest.import_files(workspace, kind, [file], now=NOW)
 

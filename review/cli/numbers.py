@@ -12,6 +12,7 @@ from review.cli.base import Context, main, shown, verb
 
 
 @verb(main)
+@click.option("--run", metavar="RUN", help="Only the traffic of this run, by name, number or id.")
 @click.option("--round", "round_id", help="Only this round's labels.")
 @click.option("--unit", type=click.Choice(["majority", "each"]), default="majority", show_default=True)
 @click.option("--unparsable", type=click.Choice(["tie", "wrong", "dropped"]), default="tie", show_default=True)

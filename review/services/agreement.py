@@ -272,6 +272,7 @@ def agreement(
     workspace: Workspace,
     *,
     round_id: str | None = None,
+    sources: tuple[str, ...] | None = None,
     unit: Unit = "majority",
     unparsable: Unparsable = "tie",
     inconsistent: Inconsistent = "own",
@@ -282,6 +283,8 @@ def agreement(
     Args:
         workspace: The open workspace.
         round_id: Only this round's labels and the verdicts on its pairs; all of them by default.
+        sources: Only pairs from these, as services.runs.traffic_sources says of a run; then they are the frame that is
+            weighted for, too.
         unit: See Rules.
         unparsable: See Rules.
         inconsistent: See Rules.
@@ -292,8 +295,8 @@ def agreement(
         BadInput: A rule has no such value.
     """
     rules = Rules(unit, unparsable, inconsistent, both_bad)
-    facts = load_facts(workspace, round_id)
-    frame = population(workspace, round_id)
+    facts = load_facts(workspace, round_id, sources)
+    frame = population(workspace, round_id, sources)
     return AgreementReport(
         rules=rules,
         round_id=round_id,

@@ -207,7 +207,9 @@ def calibration_of_files(old: Path, new: Path | None = None) -> CalibrationRepor
     )
 
 
-def calibration_of(workspace: Workspace, round_id: str | None = None) -> CalibrationReport:
+def calibration_of(
+    workspace: Workspace, round_id: str | None = None, sources: tuple[str, ...] | None = None
+) -> CalibrationReport:
     """Calibration of old and new on the stored pairs, and people's under / right / over on all labelled ones.
 
     Where both sides have confidences, both are measured on the pairs where both have one and both are known to be
@@ -216,6 +218,7 @@ def calibration_of(workspace: Workspace, round_id: str | None = None) -> Calibra
     Args:
         workspace: The open workspace.
         round_id: Only this round's pairs and labels; all of them by default.
+        sources: Only pairs from these, as services.runs.traffic_sources says of a run.
 
     Raises:
         NotFound: There is no such round.
@@ -223,7 +226,7 @@ def calibration_of(workspace: Workspace, round_id: str | None = None) -> Calibra
     cursor = workspace.database.cursor()
     if round_id is not None and round_id not in agreement_store.round_names(cursor):
         raise NotFound(f"There is no round {round_id!r}. See them with: review rounds")
-    rows = store.confidence_rows(cursor, round_id)
+    rows = store.confidence_rows(cursor, round_id, sources)
     known = {side: _correctness(rows, side) for side in SIDES}
     exclusions: dict[str, int] = {}
     usable: dict[str, Bools] = {}

@@ -130,14 +130,19 @@ class Facts:
         }
 
 
-def load_facts(workspace: Workspace, round_id: str | None) -> Facts:
+def load_facts(workspace: Workspace, round_id: str | None, sources: tuple[str, ...] | None = None) -> Facts:
+    """What people and judges said of one round's pairs, or of all; with `sources` (a run's), of pairs from there alone.
+
+    Raises:
+        NotFound: There is no such round.
+    """
     cursor = workspace.database.cursor()
     if round_id is not None and round_id not in store.round_names(cursor):
         raise NotFound(f"There is no round {round_id!r}. See them with: review rounds")
-    skips, superseded = store.skipped_and_superseded(cursor, round_id)
+    skips, superseded = store.skipped_and_superseded(cursor, round_id, sources)
     return Facts(
-        labels=store.label_rows(cursor, round_id),
-        votes=store.vote_rows(cursor, round_id),
+        labels=store.label_rows(cursor, round_id, sources),
+        votes=store.vote_rows(cursor, round_id, sources),
         prompts=store.prompts(cursor),
         skips=skips,
         superseded=superseded,

@@ -63,10 +63,20 @@ def status(workspace: Workspace, _call: Call) -> Answer:
 
 
 def agreement(workspace: Workspace, call: Call) -> Answer:
-    """The judges compared with people; the arguments are the rules."""
+    """The judges compared with people; the arguments are the rules, and run: only its own traffic.
+
+    Raises:
+        BadInput: A run and a round are named.
+    """
+    from review.services import runs
     from review.services.agreement import agreement as compare
 
-    return Answer(_plain(compare(workspace, **call.arguments).to_json()))
+    asked = dict(call.arguments)
+    run = asked.pop("run", None)
+    if run is not None and asked.get("round_id") is not None:
+        raise BadInput("Agreement is about a run's traffic or about a round, not both. Leave out --run or --round.")
+    sources = None if run is None else runs.traffic_sources(workspace, runs.get(workspace, str(run)).run_id)
+    return Answer(_plain(compare(workspace, sources=sources, **asked).to_json()))
 
 
 def parity(workspace: Workspace, call: Call) -> Answer:

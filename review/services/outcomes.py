@@ -98,8 +98,8 @@ def gather(
     everything = facts if round_id is None else load_facts(workspace, None)
     judge, predicted = _judge(everything, frame, contract or config.contract)
     notes = [assumption] if assumption else []
-    if rows.simulated:
-        notes.append(f"{rows.simulated:,} of the labels are simulated by the demo.")
+    if simulated := int(np.count_nonzero(rows.simulated)):
+        notes.append(f"{simulated:,} of the labels are simulated by the demo.")
     notes += _origin(frame)
     parts = [rows.pair, rows.error_old, rows.error_new, rows.categories_old, rows.categories_new, known, has_known]
     parts += [frame.stratum, frame.task, frame.traffic] + ([] if predicted is None else [predicted])
@@ -132,6 +132,7 @@ def _inside(rows: OutcomeRows, inside: Bools) -> OutcomeRows:
         error_new=rows.error_new[keep],
         categories_old=rows.categories_old[keep],
         categories_new=rows.categories_new[keep],
+        simulated=rows.simulated[keep],
     )
 
 

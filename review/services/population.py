@@ -44,7 +44,8 @@ class Population:
         pi: In how many rounds the pair is expected to be drawn: the sum of its inclusion probabilities over the
             rounds in whose frame it stands; 0 where none could draw it.
         labelled_pi: How likely at least one of those rounds draws the pair and gets a label for it. A round whose
-            labels are still coming in counts as far as they have come, a stratum at a time.
+            labels are still coming in counts as far as they have come, a stratum at a time; among the pairs of a run,
+            where those are the frame, because people may have labelled one run of a round's before another.
         traffic: How many traces of traffic the pair stands for: 1, or where it came from a sample 1 / (how likely the
             sample and the replay made a pair of its trace).
         sampled: The pair came from a sample.
@@ -143,7 +144,7 @@ def population(workspace: Workspace, round_id: str | None, sources: tuple[str, .
     elif round_id is not None:
         inside[slots.pair] = True
     stratum, named = _strata_of_today(pairs, inside)
-    pi, labelled_pi = _probabilities(frame)
+    pi, labelled_pi = _probabilities(frame, None if sources is None else inside)
     drawn, designed = (np.zeros(len(inside), dtype=np.bool_) for _ in range(2))
     drawn[slots.pair] = True
     designed[slots.pair[slots.labelled]] = True
@@ -165,10 +166,10 @@ def population(workspace: Workspace, round_id: str | None, sources: tuple[str, .
     )
 
 
-def _probabilities(frame: Frame) -> tuple[Floats, Floats]:
-    """`pi` and `labelled_pi` of every pair."""
+def _probabilities(frame: Frame, part: Bools | None) -> tuple[Floats, Floats]:
+    """`pi` and `labelled_pi` of every pair, the latter as the labels of `part` of the pairs have come in."""
     pairs, strata, slots = frame.pairs, frame.strata, frame.slots
-    answered = _answered(strata, slots)
+    answered = _answered(strata, slots, part)
     pi = np.zeros(len(pairs.kind))
     never = np.ones(len(pairs.kind))
     for index, each in enumerate(frame.rounds):
@@ -191,12 +192,23 @@ def _probabilities(frame: Frame) -> tuple[Floats, Floats]:
     return pi, 1 - never
 
 
-def _answered(strata: list[DrawnStratum], slots: SlotColumns) -> Floats:
-    """The share of each stratum's slots that have a label, by the stratum's row."""
+def _answered(strata: list[DrawnStratum], slots: SlotColumns, part: Bools | None) -> Floats:
+    """The share of each stratum's slots that have a label, by the stratum's row.
+
+    Counted on the slots of `part` of the pairs, and on all where that has none of the stratum.
+    """
     size = max((each.row for each in strata), default=-1) + 1
-    drawn = np.bincount(slots.stratum, minlength=size)
-    labelled = np.bincount(slots.stratum[slots.labelled], minlength=size)
-    return labelled / np.maximum(drawn, 1)
+
+    def share(which: Bools) -> tuple[Ints, Floats]:
+        drawn = np.bincount(slots.stratum[which], minlength=size).astype(np.int64)
+        labelled = np.bincount(slots.stratum[which & slots.labelled], minlength=size)
+        return drawn, labelled / np.maximum(drawn, 1)
+
+    everywhere = share(np.ones(len(slots.pair), dtype=np.bool_))[1]
+    if part is None:
+        return everywhere
+    drawn, here = share(part[slots.pair])
+    return np.where(drawn > 0, here, everywhere)
 
 
 def _parts_of(stratum: DrawnStratum, drawn: DrawnRound, names: tuple[str | None, ...]) -> Ints:

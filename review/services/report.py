@@ -320,7 +320,7 @@ def _commands(asked: Asked, about: Document) -> list[str]:
             if about["run"]
             else [" ".join(["review parity --json", *chosen])]
         ),
-        " ".join(["review agreement --json", *chosen]),
+        " ".join(f"review agreement --json {whose}".split()),
         "review adversarial verify",
         " ".join(f"review report {whose}".split()) + f" -o parity.html{redact}",
     ]

@@ -241,7 +241,7 @@ def agreement(subject: Subject) -> Document:
     """Judges against people, and people among each other."""
     from review.services.agreement import agreement as compare
 
-    document: Document = compare(subject.workspace, round_id=subject.round_id).to_json()
+    document: Document = compare(subject.workspace, round_id=subject.round_id, sources=subject.scope.sources).to_json()
     shown = subject.reviewers()
     people = document["humans"]
     pairwise = [{**each, "a": shown[each["a"]], "b": shown[each["b"]]} for each in people["pairwise"]]
@@ -253,14 +253,14 @@ def tone(subject: Subject) -> Document:
     """Whose tone people found fitter, and how the wording changed."""
     from review.services.tone import tone_of
 
-    return tone_of(subject.workspace, subject.round_id).to_json()
+    return tone_of(subject.workspace, subject.round_id, sources=subject.scope.sources).to_json()
 
 
 def calibration(subject: Subject) -> Document:
     """Whether confidence means what it says, old against new."""
     from review.services.calibration import calibration_of
 
-    return calibration_of(subject.workspace, subject.round_id).to_json()
+    return calibration_of(subject.workspace, subject.round_id, subject.scope.sources).to_json()
 
 
 def failures(subject: Subject, modes: FailureModes) -> Document:

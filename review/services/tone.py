@@ -175,18 +175,25 @@ class ToneReport:
         }
 
 
-def tone_of(workspace: Workspace, round_id: str | None = None, *, level: float = 0.95) -> ToneReport:
+def tone_of(
+    workspace: Workspace,
+    round_id: str | None = None,
+    *,
+    sources: tuple[str, ...] | None = None,
+    level: float = 0.95,
+) -> ToneReport:
     """What people said about tone, how the wording changed, and what goes together.
 
     Args:
         workspace: The open workspace.
-        round_id: Only this round's labels; all of them by default. The disagreements are always all.
+        round_id: Only this round's labels; all of them by default. The disagreements are those of all rounds.
+        sources: Only labels and disagreements from these, as services.runs.traffic_sources says of a run.
         level: Confidence level of every interval.
 
     Raises:
         NotFound: There is no such round.
     """
-    facts = _facts(workspace, round_id)
+    facts = _facts(workspace, round_id, sources)
     pair, answer, excluded = people_answers(facts, "tone", Rules(level=level))
     clusters = compact(facts.prompts[pair])
     side = answer - ANSWERS.index("same")  # -1 old, 0 same, 1 new
@@ -197,7 +204,7 @@ def tone_of(workspace: Workspace, round_id: str | None = None, *, level: float =
     decided = pair[side != 0]
     every, said = _measure(
         workspace,
-        (store.disagreements(cursor, SAMPLE), store.among(cursor, decided.tolist(), SAMPLE)),
+        (store.disagreements(cursor, SAMPLE, sources), store.among(cursor, decided.tolist(), SAMPLE)),
         facts.prompts,
     )
     prefers_old = np.isin(said.pair, pair[side < 0])
@@ -235,14 +242,14 @@ def pairs_behind(
     return len(rows), labels_store.pair_lines(workspace.database.cursor(), rows.tolist(), limit)
 
 
-def _facts(workspace: Workspace, round_id: str | None) -> Facts:
+def _facts(workspace: Workspace, round_id: str | None, sources: tuple[str, ...] | None = None) -> Facts:
     """The labels; no judge's votes, which tone does not need and which can be many."""
     cursor = workspace.database.cursor()
     if round_id is not None and round_id not in labels_store.round_names(cursor):
         raise NotFound(f"There is no round {round_id!r}. See them with: review rounds")
     none = np.zeros(0, dtype=np.int64)
     return Facts(
-        labels=labels_store.label_rows(cursor, round_id),
+        labels=labels_store.label_rows(cursor, round_id, sources),
         votes=VoteRows(none, none, none, none, {}, ()),
         prompts=labels_store.prompts(cursor),
         skips=0,

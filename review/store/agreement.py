@@ -26,6 +26,8 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
 }
 WINNERS = ("old", "new", "tie")
 ORDERS = ("old", "new")
+# Only rows on pairs from some sources, those of a run; a label whose pair never came in is from none of them.
+_FROM = "($sources IS NULL OR list_contains($sources::VARCHAR[], p.source))"
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,10 @@ def prompts(cursor: duckdb.DuckDBPyConnection) -> Ints:
     return codes
 
 
-def label_rows(cursor: duckdb.DuckDBPyConnection, round_id: str | None) -> LabelRows:
-    """The labels of one round, or all of them."""
+def label_rows(
+    cursor: duckdb.DuckDBPyConnection, round_id: str | None, sources: tuple[str, ...] | None = None
+) -> LabelRows:
+    """The labels of one round, or all of them; with `sources`, those on pairs from there alone."""
     names = _names(cursor, "SELECT DISTINCT reviewer FROM label WHERE kind <> 'skip' ORDER BY reviewer")
     answers = ", ".join(_code(f"l.{name}", name) for name in DIMENSIONS)
     columns = cursor.execute(
@@ -142,9 +146,9 @@ def label_rows(cursor: duckdb.DuckDBPyConnection, round_id: str | None) -> Label
                ) = 1 AS latest,
                {answers}
         FROM current_label l LEFT JOIN pair p USING (pair_id) LEFT JOIN round r ON r.round_id = l.round_id
-        WHERE l.kind <> 'skip' AND ($round IS NULL OR l.round_id = $round)
+        WHERE l.kind <> 'skip' AND ($round IS NULL OR l.round_id = $round) AND {_FROM}
         """,  # noqa: S608 - only names and codes of this module are inserted
-        {"reviewers": list(names), "round": round_id, **_answer_lists()},
+        {"reviewers": list(names), "round": round_id, "sources": _listed(sources), **_answer_lists()},
     ).fetchnumpy()
     return LabelRows(
         pair=columns["pair"].astype(np.int64),
@@ -160,8 +164,10 @@ def label_rows(cursor: duckdb.DuckDBPyConnection, round_id: str | None) -> Label
     )
 
 
-def vote_rows(cursor: duckdb.DuckDBPyConnection, round_id: str | None) -> VoteRows:
-    """The votes on one round's pairs, or all of them."""
+def vote_rows(
+    cursor: duckdb.DuckDBPyConnection, round_id: str | None, sources: tuple[str, ...] | None = None
+) -> VoteRows:
+    """The votes on one round's pairs, or all of them; with `sources`, those on pairs from there alone."""
     names = judge_names(cursor)
     others = [name for name in DIMENSIONS if name != "preference"]
     answers = ", ".join(_code(f"v.{name}", name) for name in others)
@@ -173,13 +179,14 @@ def vote_rows(cursor: duckdb.DuckDBPyConnection, round_id: str | None) -> VoteRo
                coalesce(list_position($winners, v.winner) - 1, 3) AS winner,
                {answers}
         FROM verdict v JOIN pair p USING (pair_id)
-        WHERE $round IS NULL OR v.pair_id IN (SELECT pair_id FROM slot WHERE round_id = $round)
+        WHERE ($round IS NULL OR v.pair_id IN (SELECT pair_id FROM slot WHERE round_id = $round)) AND {_FROM}
         """,  # noqa: S608 - only names and codes of this module are inserted
         {
             "judges": list(names),
             "orders": list(ORDERS),
             "winners": list(WINNERS),
             "round": round_id,
+            "sources": _listed(sources),
             **_answer_lists(skip="preference"),
         },
     ).fetchnumpy()
@@ -197,6 +204,11 @@ def _names(cursor: duckdb.DuckDBPyConnection, query: str) -> tuple[str, ...]:
     return tuple(row[0] for row in cursor.execute(query).fetchall())
 
 
+def _listed(sources: tuple[str, ...] | None) -> list[str] | None:
+    """As the parameter of _FROM."""
+    return None if sources is None else list(sources)
+
+
 def _code(column: str, dimension: str) -> str:
     """SQL for the code of an answer; its answers arrive as the parameter of the same name."""
     return f"coalesce(list_position(${dimension}, {column}) - 1, -1) AS {dimension}"
@@ -206,16 +218,18 @@ def _answer_lists(skip: str | None = None) -> dict[str, list[str]]:
     return {name: list(answers) for name, answers in DIMENSIONS.items() if name != skip}
 
 
-def skipped_and_superseded(cursor: duckdb.DuckDBPyConnection, round_id: str | None) -> tuple[int, int]:
+def skipped_and_superseded(
+    cursor: duckdb.DuckDBPyConnection, round_id: str | None, sources: tuple[str, ...] | None = None
+) -> tuple[int, int]:
     """How many current rows are skips, and how many rows a later one replaced."""
     row = cursor.execute(
-        """
+        f"""
         SELECT count(*) FILTER (WHERE c.label_id IS NOT NULL AND l.kind = 'skip'),
                count(*) FILTER (WHERE c.label_id IS NULL)
-        FROM label l LEFT JOIN current_label c USING (label_id)
-        WHERE $round IS NULL OR l.round_id = $round
-        """,
-        {"round": round_id},
+        FROM label l LEFT JOIN current_label c USING (label_id) LEFT JOIN pair p ON p.pair_id = l.pair_id
+        WHERE ($round IS NULL OR l.round_id = $round) AND {_FROM}
+        """,  # noqa: S608 - only a condition of this module is inserted
+        {"round": round_id, "sources": _listed(sources)},
     ).fetchone()
     return (row[0], row[1]) if row else (0, 0)
 

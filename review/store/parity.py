@@ -12,6 +12,7 @@ import numpy.typing as npt
 from review.domain.types import ERROR_DIRECTIONS
 
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 MAX_CATEGORIES = 62  # a bit each
 
 
@@ -25,7 +26,7 @@ class OutcomeRows:
         error_new: The same for new.
         categories_old: Failure categories as bits, in the order of `categories`.
         categories_new: The same for new.
-        simulated: How many of the rows the demo made.
+        simulated: The demo made the row.
         categories: Ids: those of the rubric first, then others that labels name.
     """
 
@@ -34,7 +35,7 @@ class OutcomeRows:
     error_new: Ints
     categories_old: Ints
     categories_new: Ints
-    simulated: int
+    simulated: Bools
     categories: tuple[str, ...]
 
 
@@ -80,7 +81,7 @@ def outcome_rows(cursor: duckdb.DuckDBPyConnection, round_id: str | None, listed
         error_new=columns["error_new"].astype(np.int64),
         categories_old=columns["categories_old"].astype(np.int64),
         categories_new=columns["categories_new"].astype(np.int64),
-        simulated=int(np.count_nonzero(columns["simulated"].astype(np.bool_))),
+        simulated=columns["simulated"].astype(np.bool_),
         categories=categories,
     )
 

@@ -22,6 +22,10 @@ _LABELS = f"""
     FROM current_label l JOIN pair p USING (pair_id)
     WHERE l.kind <> 'skip' AND ($round IS NULL OR l.round_id = $round) AND {_IN_SCOPE}
 """
+# Rounds r that drew any of them.
+_DREW = f"""(($round IS NULL OR r.round_id = $round) AND EXISTS (
+    SELECT 1 FROM slot s JOIN pair p USING (pair_id) WHERE s.round_id = r.round_id AND {_IN_SCOPE}
+))"""  # noqa: S608 - only a fixed expression of this module is inserted
 
 
 @dataclass(frozen=True)
@@ -140,8 +144,7 @@ def rounds(cursor: duckdb.DuckDBPyConnection, scope: Scope) -> list[Row]:
                r.identical, r.judged_tie, r.disagreement, r.frame_hash, r.drawn_by, r.drawn_at,
                (SELECT count(*) FROM slot s WHERE s.round_id = r.round_id) AS drawn
         FROM round r
-        WHERE ($round IS NULL OR r.round_id = $round)
-          AND EXISTS (SELECT 1 FROM slot s JOIN pair p USING (pair_id) WHERE s.round_id = r.round_id AND {_IN_SCOPE})
+        WHERE {_DREW}
         ORDER BY r.number
         """,  # noqa: S608 - only fixed expressions of this module are inserted
         scope,
@@ -156,7 +159,7 @@ def newest(cursor: duckdb.DuckDBPyConnection, scope: Scope) -> datetime | None:
             (SELECT max(p.imported_at) FROM pair p WHERE {_IN_SCOPE}),
             (SELECT max(l.received_at) {_LABELS}),
             (SELECT max(v.imported_at) FROM verdict v JOIN pair p USING (pair_id) WHERE {_IN_SCOPE}),
-            (SELECT max(drawn_at) FROM round WHERE $round IS NULL OR round_id = $round),
+            (SELECT max(r.drawn_at) FROM round r WHERE {_DREW}),
             (SELECT max(acted_at) FROM adversarial_entry),
             (SELECT max(acted_at) FROM adversarial_event)
         )

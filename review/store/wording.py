@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -19,8 +20,11 @@ class Chosen:
     of: int
 
 
-def disagreements(cursor: duckdb.DuckDBPyConnection, limit: int) -> Chosen:
-    """At most `limit` disagreements (domain.frame.kind_of) in the order of a hash of their ids, out of how many."""
+def disagreements(cursor: duckdb.DuckDBPyConnection, limit: int, sources: tuple[str, ...] | None = None) -> Chosen:
+    """At most `limit` disagreements (domain.frame.kind_of) in the order of a hash of their ids, out of how many.
+
+    With `sources`, only those from there.
+    """
     return _chosen(
         cursor,
         """
@@ -31,8 +35,9 @@ def disagreements(cursor: duckdb.DuckDBPyConnection, limit: int) -> Chosen:
         FROM pair p LEFT JOIN judged j USING (pair_id) LEFT JOIN structured s USING (pair_id)
         WHERE NOT p.identical
           AND (coalesce(s.differs, p.structured_differs) OR NOT coalesce(j.all_tie, s.settled, false))
+          AND ($sources IS NULL OR list_contains($sources::VARCHAR[], p.source))
         """,
-        {},
+        {"sources": None if sources is None else list(sources)},
         limit,
     )
 
@@ -42,7 +47,7 @@ def among(cursor: duckdb.DuckDBPyConnection, rows: list[int], limit: int) -> Cho
     return _chosen(cursor, "SELECT unnest($rows::BIGINT[]) AS row", {"rows": rows}, limit)
 
 
-def _chosen(cursor: duckdb.DuckDBPyConnection, of: str, parameters: dict[str, list[int]], limit: int) -> Chosen:
+def _chosen(cursor: duckdb.DuckDBPyConnection, of: str, parameters: dict[str, Any], limit: int) -> Chosen:
     columns = cursor.execute(
         f"""
         WITH wanted AS MATERIALIZED ({of})

@@ -95,3 +95,34 @@ def test_labels_without_a_draw_are_not_weighted_and_it_is_said(workspace: Worksp
     assert set(whole.to_json()) == {"raw", "unweighted", "of", "pairs", "uncovered", "reason"}
     only = agreement(workspace, round_id=round_id).judges[0].population
     assert only.unweighted == 1.0
+
+
+def test_over_a_run_the_weights_count_the_labels_of_that_run(workspace: Workspace, tmp_path: Path) -> None:
+    """One round draws all pairs of two runs; people labelled all of the first, and of the second one task only."""
+    runs = {name: [f"{name}{number:02}" for number in range(30)] for name in ("a", "b")}
+    for name, pairs in runs.items():
+        bring(
+            workspace,
+            tmp_path,
+            pairs=pairs,
+            verdicts=[verdict(pair, "old") for pair in pairs],
+            more={pair: {"task": "long" if at < 20 else "short"} for at, pair in enumerate(pairs)},
+            source=f"{name}.jsonl",
+        )
+    round_id = rounds.draw(workspace, rounds.DrawSpec(size=60, seed=5), "lea", NOW).round_id
+    # People agree with the judge on the 20 long pairs of the first run, and on no short one.
+    said = [(pair, "old" if at < 20 else "new") for at, pair in enumerate(runs["a"])]
+    said += [(pair, "new") for pair in runs["b"][20:]]
+    bring(workspace, tmp_path, labels=[label(pair, "ana", answer, round_id=round_id) for pair, answer in said])
+    first, second = (agreement(workspace, sources=(f"{name}.jsonl",)).judges[0] for name in runs)
+    # All of it is labelled, so the rate is the plain one and nothing of it is uncertain.
+    assert isinstance(first.population.rate, Estimate)
+    assert first.population.rate.value == pytest.approx(20 / 30)
+    assert first.population.rate.high - first.population.rate.low < 1e-6
+    assert (first.population.of, first.population.pairs, first.population.uncovered) == ("all disagreements", 30, 0)
+    assert (second.preference.n, second.preference.agree) == (10, 0)
+    assert (second.population.pairs, second.population.uncovered) == (30, 20)
+    # Both together: the long pairs of the first stand for those of the second.
+    both = found(workspace)
+    assert isinstance(both.rate, Estimate)
+    assert (both.rate.value, both.pairs) == (pytest.approx(40 / 60), 60)

@@ -188,7 +188,12 @@ def adversarial(document: Node) -> Section:
     blocks.append(table(["Day", "Entries", "Confirmed", "Erased"], days, "Growth, the latest days", "lrrr"))
     kinds = [[each["category"]("text"), each["entries"]("count")] for each in node["categories"].each()]
     blocks.append(table(["Failure category", "Entries"], kinds, "What kinds of failure it holds", "lr"))
+    if document["scope"]["kind"].raw == "run":
+        blocks.append(Para((OF_SET,), "note"))
     return Section("adversarial", "The adversarial set", [*blocks, *_standing(node)])
+
+
+OF_SET = "The set belongs to no run: its counts are those of the whole workspace, up to the newest event."
 
 
 def _standing(node: Node) -> list[Block]:

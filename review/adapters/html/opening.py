@@ -81,7 +81,12 @@ def compared(document: Node) -> Section:
         blocks.append(_judges(node))
     if len(node["rounds"]):
         blocks.append(_rounds(node))
+        if node.find("run"):
+            blocks.append(Para((OF_ROUNDS,), "note"))
     return Section("compared", "What was compared", blocks)
+
+
+OF_ROUNDS = "A round may have drawn from more than this run’s traffic; these are the counts of the whole round."
 
 
 def _what(document: Node) -> list[tuple[str, Line]]:

@@ -41,13 +41,31 @@ QUESTIONS = {
     "calibration_old": "Certainty of old",
     "calibration_new": "Certainty of new",
 }
-# How people and judge are compared over all labels, whatever the report is about.
-EVERYTHING = "These figures are about all labels and verdicts of the workspace, not of this run alone."
+OWN = "These figures are about the run’s own traffic alone."
+NO_TRAFFIC = "The run has no traffic of its own: neither a replay nor shadow traffic was recorded into it. "
+UNLABELLED = "Nothing of this run’s traffic is labelled. "
 
 
 def whose(document: Node) -> list[Block]:
-    """What a section that knows no runs is about."""
-    return [Para((EVERYTHING,), "note")] if document["scope"]["kind"].raw == "run" else []
+    """Which pairs a section is about, where that is not all there are."""
+    return [Para((OWN,), "note")] if _of_run(document) and _pairs(document) else []
+
+
+def unlabelled(document: Node, otherwise: str) -> Para:
+    """Why there is nothing to show: a run without traffic or without labels, or else what `otherwise` says."""
+    if _of_run(document) and not _pairs(document):
+        return Para((NO_TRAFFIC + UNLABELLED,), "missing")
+    if _of_run(document) and not document["compared"]["labels"]["labels"].raw:
+        return Para((UNLABELLED + otherwise,), "missing")
+    return Para((otherwise,), "missing")
+
+
+def _of_run(document: Node) -> bool:
+    return document["scope"]["kind"].raw == "run"
+
+
+def _pairs(document: Node) -> int:
+    return document["compared"]["pairs"]["pairs"].raw
 
 
 def agreement(document: Node) -> Section:
@@ -56,9 +74,11 @@ def agreement(document: Node) -> Section:
     blocks: list[Block] = []
     judges = list(node["judges"].each())
     if not judges:
-        blocks.append(
-            Para(said("No judge has spoken about these pairs, so nobody can be compared with people."), "missing")
-        )
+        nobody = "No judge has spoken about these pairs, so nobody can be compared with people."
+        blocks.append(unlabelled(document, nobody))
+    elif not any(judge["n"].raw for judge in judges):
+        nothing = "No pair has both a label of a person and a judge’s verdict, so nothing can be compared."
+        blocks.append(unlabelled(document, nothing))
     for at, judge in enumerate(judges):
         blocks += _judge(judge, f"judge-{at}")
     blocks += _humans(node["humans"])
@@ -204,9 +224,15 @@ def tone(document: Node) -> Section:
                 )
             )
     else:
-        blocks.append(Para(said("No label says whose tone fits better. The review card asks for it."), "missing"))
+        blocks.append(unlabelled(document, "No label says whose tone fits better. The review card asks for it."))
     blocks += _wording(node)
+    if document["scope"]["kind"].raw == "round":
+        blocks.append(Para((ALL_WORDING,), "note"))
     return Section("tone", "Tone", [*blocks, *whose(document)])
+
+
+# Wording is measured, labelled or not.
+ALL_WORDING = "The wording was measured on the disagreements of all rounds and imports, not of this round alone."
 
 
 def _wording(node: Node) -> list[Block]:
@@ -247,10 +273,8 @@ def calibration(document: Node) -> Section:
     sides = [(side, node[side]) for side in ("old", "new") if side in node and node[side]["n"].raw]
     blocks: list[Block] = []
     if not sides:
-        line = said(
-            "No answer states a confidence and is known to be right or wrong, so calibration cannot be measured."
-        )
-        blocks.append(Para(line, "missing"))
+        nothing = "No answer states a confidence and is known to be right or wrong, so calibration cannot be measured."
+        blocks.append(unlabelled(document, nothing))
     elif difference := node.find("difference", "brier"):
         line = said(
             "New minus old, the Brier score moved by {}: below zero new’s confidence is the better guide.",
