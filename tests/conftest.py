@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import atexit
 import fcntl
+import hashlib
+import itertools
 import os
 import pickle
 import shutil
@@ -11,11 +13,13 @@ import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from review import settings
+from review.services import workspace as workspaces
 from review.services.workspace import Workspace, open_workspace
 from tests import clustered as clustered_set
 from tests.servers import new_server as new_server
@@ -27,6 +31,12 @@ NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
 def pytest_configure() -> None:
+    """What is the same for all tests and the processes that they start."""
+    configure()
+    repeat_keys()
+
+
+def configure() -> None:
     """Tests run with the shipped configuration, but import what it says without stripping it: that costs seconds, and
     is tested where it is meant (tests with pii in their name).
     """
@@ -36,6 +46,20 @@ def pytest_configure() -> None:
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
     os.environ["REVIEW_CONFIG"] = str(path)
     atexit.register(shutil.rmtree, path.parent, ignore_errors=True)
+
+
+def repeat_keys() -> None:
+    """A database made in this process has a key that depends on its test alone: ids and shown orders hang on it, and
+    what fails by their luck fails again.
+    """
+    made: dict[str, Iterator[int]] = {}
+
+    def token_hex(length: int) -> str:
+        test = os.environ.get("PYTEST_CURRENT_TEST", "").split(" (")[0]
+        number = next(made.setdefault(test, itertools.count()))
+        return hashlib.shake_256(f"{test} {number}".encode()).hexdigest(length)
+
+    pytest.MonkeyPatch().setattr(workspaces, "secrets", SimpleNamespace(token_hex=token_hex))
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import httpx
-
 from review import errors
 from review.errors import BadInput, ModelFailed, Rejected, RejectedRecords, ReviewError
 
@@ -169,6 +167,8 @@ class Door:
     """The caller's side of a running app."""
 
     def __init__(self, address: Address) -> None:
+        import httpx  # here, as below: only a command that meets an app waits for it to load
+
         self.address = address
         # No proxy stands between two processes of one machine, whatever the environment says.
         self._client = httpx.Client(
@@ -177,6 +177,8 @@ class Door:
 
     def hello(self) -> Hello | None:
         """How the app answers; None where nobody does, or somebody who does not know this database's token."""
+        import httpx
+
         nonce = secrets.token_hex(16)
         try:
             answer = self._client.get("/hello", params={"nonce": nonce}, timeout=10.0)
@@ -193,6 +195,8 @@ class Door:
             ReviewError: what the operation raised there, as the same class.
             Unreachable: no answer came.
         """
+        import httpx
+
         body = pack({"arguments": arguments, "by": by}, table)
         headers = {"authorization": f"Bearer {self.address.token}", "content-type": MEDIA}
         try:

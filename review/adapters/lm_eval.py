@@ -95,7 +95,8 @@ class Output:
 class Sample:
     """A document of a task: what identifies it, and what each metric gave; a list where it gave one a part.
 
-    `answer` tells whether two responses are the same. `at` is where the document's first line begins in the file.
+    `answer` tells whether two responses are the same. `characters` is the length of what the model was sent, examples
+    included. `at` is where the document's first line begins in the file.
     """
 
     doc_id: int
@@ -103,6 +104,7 @@ class Sample:
     prompt_hash: str
     target_hash: str
     answer: str
+    characters: int
     at: int
     values: dict[Metric, list[float]] = field(default_factory=dict[Metric, list[float]])
     # Metrics whose value is no number in [0, 1].
@@ -182,7 +184,8 @@ def read_samples(task: Task) -> dict[int, Sample]:
                 through = filters[turn] if turn < len(filters) else NO_FILTER
             sample = samples.get(doc_id)
             if sample is None:
-                sample = Sample(doc_id, hashes[0], hashes[1], hashes[2], _digest(document.get("resps")), at)
+                answer, characters = _digest(document.get("resps")), len(_sent(_requests(document)))
+                sample = Sample(doc_id, hashes[0], hashes[1], hashes[2], answer, characters, at)
                 samples[doc_id] = sample
             if [sample.doc_hash, sample.prompt_hash, sample.target_hash] != hashes:
                 raise ValueError("document twice, with different hashes")
@@ -350,7 +353,7 @@ def _score(value: object) -> float | None:
 
 
 def _texts(document: Document, task: Task, metric: Metric | None) -> Texts:
-    requests = [list(_mapping(each).values()) for each in _mapping(document.get("arguments")).values()]
+    requests = _requests(document)
     prompt = requests[0][0] if requests and requests[0] else ""
     target = _text(document.get("target"))
     if task.output_type == "multiple_choice":
@@ -364,6 +367,20 @@ def _texts(document: Document, task: Task, metric: Metric | None) -> Texts:
         response = cast("list[object]", response)[0]
     readable = task.output_type == "generate_until" and isinstance(response, str)
     return Texts(_messages(prompt), target if task.targeted else None, cast(str, response) if readable else None)
+
+
+def _requests(document: Document) -> list[list[Any]]:
+    """What the harness asked of the model for a document: of each request the prompt, and what goes with it."""
+    return [list(_mapping(each).values()) for each in _mapping(document.get("arguments")).values()]
+
+
+def _sent(requests: Sequence[Sequence[Any]]) -> str:
+    """The first request's prompt as it was sent: a text, or a chat as JSON."""
+    prompt: object = requests[0][0] if requests and requests[0] else ""
+    parts = _sequence(prompt)
+    if len(parts) == 1 and isinstance(parts[0], str):
+        return parts[0]
+    return prompt if isinstance(prompt, str) else _canonical(prompt)
 
 
 def _chosen(resps: Sequence[Any], choices: Sequence[str], metric: Metric | None) -> int | None:

@@ -18,6 +18,9 @@ EVIDENCE: tuple[Evidence, ...] = get_args(Evidence)
 KINDS: tuple[Evidence, ...] = EVIDENCE[:4]
 STEPS: tuple[Step, ...] = get_args(Step)
 
+# Without any usage to measure it by; English prose has about four characters a token, and JSON a little fewer.
+CHARACTERS_A_TOKEN = 4.0
+
 Sha = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 

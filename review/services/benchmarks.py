@@ -16,7 +16,7 @@ import pyarrow
 from review.adapters import lm_eval
 from review.adapters.lm_eval import Group, Metric, Output, Sample, Task
 from review.domain.identity import canonical, content_hash
-from review.domain.run import Part, source_of
+from review.domain.run import CHARACTERS_A_TOKEN, Part, source_of
 from review.errors import BadInput, Difference, NotComparable
 from review.services import runs, upload
 from review.services.desk import Desk
@@ -351,10 +351,11 @@ def _outcomes(key: bytes, compared: _Compared, task: str, pair_ids: Mapping[int,
                     "old": old,
                     "new": new,
                     "same": old == new and before[doc].answer == after[doc].answer,
+                    "prompt_tokens": round(before[doc].characters / CHARACTERS_A_TOKEN),
                 }
             )
-    columns = ("example_id", "metric", "prompt_id", "task", "pair_id", "old", "new", "same")
-    kinds = {"old": pa.float64(), "new": pa.float64(), "same": pa.bool_()}
+    columns = ("example_id", "metric", "prompt_id", "task", "pair_id", "old", "new", "same", "prompt_tokens")
+    kinds = {"old": pa.float64(), "new": pa.float64(), "same": pa.bool_(), "prompt_tokens": pa.int64()}
     return pa.table({name: pa.array([row[name] for row in rows], kinds.get(name, pa.string())) for name in columns})
 
 
@@ -396,6 +397,13 @@ def _detail(compared: _Compared, primary: Metric, groups: list[str]) -> dict[str
         "num_fewshot": old.shots,
         "filters": sorted(old.filters),
         "prompts": prompts.hexdigest(),
+        # The harness keeps what it sent, and not what the server counted.
+        "prompt_tokens": {
+            "counted": 0,
+            "estimated": len(compared.keys),
+            "characters_a_token": CHARACTERS_A_TOKEN,
+            "how": "characters of the prompt as the harness sent it / characters a token, a rule of thumb",
+        },
         "primary": str(primary),
         "groups": groups,
         "documents": len(compared.keys),

@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow
 
 from review.domain import steps, structured
-from review.domain.run import Evidence, Part
+from review.domain.run import CHARACTERS_A_TOKEN, Evidence, Part
 from review.domain.stack import stack_id
 from review.domain.steps import Step
 from review.domain.types import ERROR_DIRECTIONS, Output
@@ -42,8 +42,6 @@ from review.store.runs import OUTCOMES
 pa: Any = pyarrow  # it carries no types
 PAGE = 1000
 METRIC = "judged"
-# Without any usage to measure it by; English prose has about four characters a token, and JSON a little fewer.
-CHARACTERS = 4.0
 _FEW_USAGES = 20
 # How the sources of live traffic begin.
 LIVE = ("shadow:", "production:")
@@ -328,7 +326,7 @@ class _Gathered:
         """Characters of the input a token, and whether they were measured on these pairs."""
         told = [(each.pair["characters"], each.tokens) for each in self.rows if each.tokens]
         if len(told) < _FEW_USAGES:
-            return CHARACTERS, False
+            return CHARACTERS_A_TOKEN, False
         return sum(one for one, _ in told) / sum(tokens for _, tokens in told), True
 
     def table(self) -> Any:

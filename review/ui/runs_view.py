@@ -155,7 +155,7 @@ def one_run(
     _parts(workspace, actor, run, found.parts, key)
     with charts.beside("run_slices") as (left, right):
         with left:
-            _long_context(found.long_context, (*key, run.run_id))
+            _long_context(found.long_context, _estimated(recorded), (*key, run.run_id))
         with right:
             _tool_chains(found.tool_chains, (*key, run.run_id))
     _recorded(run, recorded)
@@ -238,7 +238,15 @@ def _sides(old: Result, new: Result) -> str:
     return f"old {shares[0]}, new {shares[1]}"
 
 
-def _long_context(found: LongContext, key: tuple[Hashable, ...]) -> None:
+def _estimated(recorded: Sequence[PartRow]) -> int:
+    """Of how many examples the length of the input is estimated from its characters."""
+    replaced = runs.superseded(recorded)
+    stands = [each for each in recorded if (each.run_id, each.evidence, each.part) not in replaced]
+    lengths: list[dict[str, int]] = [each.detail.get("prompt_tokens") or {} for each in stands]
+    return sum(each.get("estimated", 0) for each in lengths)
+
+
+def _long_context(found: LongContext, estimated: int, key: tuple[Hashable, ...]) -> None:
     """The difference by the length of the input."""
     st.markdown("**Long context: by tokens of the input**")
     dots = [
@@ -252,6 +260,8 @@ def _long_context(found: LongContext, key: tuple[Hashable, ...]) -> None:
         st.caption("Not there: no example has " + ", ".join(empty) + " tokens, so nothing is known of those.")
     if found.without:
         st.caption(f"{found.without:,} examples do not say how long their input is.")
+    if estimated:
+        st.caption(f"The lengths of {estimated:,} are estimated from their characters: nothing says how many tokens.")
 
 
 def _tool_chains(found: ToolChains, key: tuple[Hashable, ...]) -> None:

@@ -80,6 +80,7 @@ def test_a_run_shows_parts_slices_and_what_got_worse(desk: LocalDesk, run_page: 
     assert "2 chains, 1 of several steps" in shown
     assert "no example has 4k to 16k, 16k to 32k, over 32k tokens" in shown
     assert "3 examples, of 2 nothing says who is right" in shown.replace("\\", "")
+    assert "The lengths of 3 are estimated" in shown
     stacks, recorded = tables(page)
     assert [each["Part"] for each in recorded] == ["sample-1", "mmlu"]
     assert [each[""] for each in stacks if each["Change"] == "differs"] == ["name", "model", "config hash"]

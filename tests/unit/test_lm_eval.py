@@ -90,6 +90,22 @@ def test_every_document_becomes_an_outcome_and_ours_equals_the_harness_own_value
     assert parts[0].source == "benchmark:awq:sums"
 
 
+def test_benchmarks_count_by_the_length_of_what_was_sent(db: Path, tmp_path: Path) -> None:
+    docs = [Doc("word " * (characters // 5), "2", "2", {EM: 1.0}) for characters in (100, 20_000, 200_000)]
+    longs = Fake("longs", docs)
+    folders = both(tmp_path, [longs], [longs])
+    report(db, *folders)
+    outcomes, parts = stored(db)
+    assert [each["prompt_tokens"] for each in outcomes] == [25, 5000, 50_000]
+    assert parts[0].detail["prompt_tokens"]["estimated"] == 3
+    shown = json.loads(invoke(db, "run", "show", "awq", "--json").stdout)["long_context"]
+    assert [(each["name"], each["n"]) for each in shown["buckets"] if each["n"]] == [
+        ("under 4k", 1),
+        ("4k to 16k", 1),
+        ("over 32k", 1),
+    ]
+
+
 def test_disagreements_are_read_by_people_and_draws_of_traffic_never_see_them(db: Path, tmp_path: Path) -> None:
     old, new = both(tmp_path, [sums([1, 1, 0, 1])], [sums([1, 0, 1, 1])])
     report(db, old, new)
