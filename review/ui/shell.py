@@ -31,10 +31,14 @@ ROLE_HELP: dict[Role, str] = {
 _COOKIE = "review_actor"
 
 # Streamlit leaves a hand's breadth above a title; the first screen is worth more. Columns inside a container whose key
-# begins with "tiles" or "halves" go below each other before their texts are cut.
+# begins with "tiles" or "halves" go below each other before their texts are cut. A narrow field has no room for its
+# text and for Streamlit's hint upon it.
 _ROOM = """<style>
 .stMainBlockContainer { padding-top: 3.5rem; }
-@media (max-width: 1100px) { .stMainBlockContainer { padding-left: 1.5rem; padding-right: 1.5rem; } }
+@media (max-width: 1100px) {
+    .stMainBlockContainer { padding-left: 1.5rem; padding-right: 1.5rem; }
+    [data-testid="stTextInput"] [data-testid="InputInstructions"] { display: none; }
+}
 [class*="st-key-tiles"] [data-testid="stColumn"] { min-width: 9.5rem; }
 [class*="st-key-halves"] [data-testid="stColumn"] { min-width: 19rem; }
 [class*="st-key-halves"] [class*="st-key-tiles"] [data-testid="stColumn"] { min-width: 7.5rem; }
