@@ -15,9 +15,9 @@ import pytest
 
 from review import settings
 from review.adapters import html
-from review.adapters.html.people import NO_TRAFFIC, OWN, UNLABELLED
+from review.adapters.html.people import ALL_WORDING, NO_TRAFFIC, OWN, UNLABELLED
 from review.domain.contract import Terms
-from review.services import contracts, gate, gate_labels, ingest, operations, report, rounds, run_record
+from review.services import agreement, contracts, gate, gate_labels, ingest, operations, report, rounds, run_record
 from review.services.desk import Call, LocalDesk
 from review.services.report import Asked
 from review.services.workspace import Workspace, open_workspace
@@ -240,24 +240,31 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield found
 
 
+@pytest.fixture(scope="module")
+def everything(steps: dict[str, Workspace]) -> dict[str, Any]:
+    """The report about both steps together."""
+    return made(steps["all"])
+
+
 @pytest.mark.parametrize("name", ["awq", "gptq"])
-def test_a_step_beside_others_has_the_report_it_has_alone(steps: dict[str, Workspace], name: str) -> None:
+def test_a_step_beside_others_has_the_report_it_has_alone(
+    steps: dict[str, Workspace], everything: dict[str, Any], name: str
+) -> None:
     beside, alone = made(steps["all"], run=name), made(steps[name], run=name)
     assert leaves(beside) == leaves(alone)
     page = html.page(beside)
     assert page.count(OWN) == 3
     assert html.markdown(beside).count(OWN) == 3
     # It says something in each of the sections, and not what is said of the whole database.
-    whole = made(steps["all"])
     judges = beside["agreement"]["judges"]
     assert judges[0]["n"] > 10
     assert [each["judge"] for each in judges] == (["haiku"] if name == "awq" else ["haiku", "opus"])
     assert beside["tone"]["people"]["n"] > 10
-    assert beside["tone"]["disagreements"]["of"] < SIZE < whole["tone"]["disagreements"]["of"]
+    assert beside["tone"]["disagreements"]["of"] < SIZE < everything["tone"]["disagreements"]["of"]
     assert beside["calibration"]["old"]["n"] > 10
     assert beside["calibration"]["shift"]["n"] > 10
     for section in ("agreement", "tone", "calibration", "parity"):
-        assert leaves(beside[section]) != leaves(whole[section])
+        assert leaves(beside[section]) != leaves(everything[section])
     # awq's labels belong to a round and can be weighted; gptq's came in without one and never are.
     weighted = judges[0]["population"]
     if name == "awq":
@@ -304,3 +311,27 @@ def test_the_command_of_the_report_gives_its_agreement_again(steps: dict[str, Wo
     assert leaves(report.report_parts.plain(again)) == leaves(document["agreement"])
     refused = run_cli(tmp_path / "none.duckdb", "agreement", "--run", "awq", "--round", "x")
     assert (refused.returncode, "not both" in refused.stderr) == (1, True)
+
+
+def test_a_run_whose_traffic_nobody_labelled_says_so(workspace: Workspace, tmp_path: Path) -> None:
+    sides = {"old": {"content": "one"}, "new": {"content": "two"}}
+    for name in ("mine", "other"):
+        messages = [{"role": "user", "content": "Ask"}]
+        pairs = [{"pair_id": name, "prompt_id": "p", "messages": messages, **sides}]
+        bring(workspace, tmp_path, "pairs", pairs, f"{name}.jsonl")
+    bring(workspace, tmp_path, "verdicts", [verdict("mine", "old"), verdict("other", "old")], "verdicts.jsonl")
+    bring(workspace, tmp_path, "labels", [label("other", "ana", "old", tone="old")], "labels.jsonl")
+    run = gating.begin(workspace)
+    run_record.record(LocalDesk(workspace, "ada"), run.run_id, sources=["mine.jsonl"])
+    document = made(workspace, run="awq")
+    assert [(each["judge"], each["n"]) for each in document["agreement"]["judges"]] == [("judge", 0)]
+    assert document["tone"]["disagreements"]["of"] == 1
+    page = html.page(document)
+    assert (page.count(UNLABELLED), page.count(NO_TRAFFIC)) == (3, 0)
+
+
+def test_the_wording_of_a_round_is_said_to_be_that_of_all(steps: dict[str, Workspace]) -> None:
+    (round_id,) = agreement.round_names(steps["awq"])
+    document = made(steps["awq"], round_id=round_id)
+    assert html.page(document).count(ALL_WORDING) == 1
+    assert OWN not in html.page(document)

@@ -112,10 +112,17 @@ def _what(document: Node) -> list[tuple[str, Line]]:
         rows.append(("Begun", said("{} by {}", run["started_at"]("moment"), run["started_by"]("text"))))
     rows += [
         ("Contract", _contract(document["contract"])),
-        ("Configuration", said("hash {}", node["config_hash"]("text"))),
+        ("Configuration", _configuration(node)),
         ("Evidence", said("hash {} of labels, known outcomes and judge’s view", parity["evidence"]("text"))),
     ]
     return rows
+
+
+def _configuration(node: Node) -> Line:
+    line, run = said("hash {}", node["config_hash"]("text")), node.find("run")
+    if run is None or run["config_hash"].raw == node["config_hash"].raw:
+        return line
+    return (*line, *said("; the run began under another one, hash {}", run["config_hash"]("text")))
 
 
 def _contract(node: Node) -> Line:
