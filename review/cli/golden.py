@@ -55,12 +55,14 @@ def import_(context: Context, files: tuple[str, ...], skip_invalid: bool, names:
                 total[name] += getattr(done, name)
             rejected += done.rejected
             show_rejected(str(file), done.rejected)
-        place_inputs(desk, open_encoder(desk.settings.config.embedding), cache)
+        encoder = open_encoder(desk.settings.config.embedding)
+        place_inputs(desk, encoder, cache)
         standing = desk.ask("golden.versions").document
     document = {
         **total,
         "rejected": [{"line": each.line, "field": each.field, "reason": each.reason} for each in rejected],
         "accepted": standing["accepted"],
+        "cost_usd": encoder.cost_usd,
     }
     lines = [
         f"{total['read']} read, {total['new']} new, {total['changed']} new versions, "
@@ -68,6 +70,8 @@ def import_(context: Context, files: tuple[str, ...], skip_invalid: bool, names:
     ]
     if standing["accepted"] and not standing["frozen"]:
         lines.append(f"{standing['accepted']:,} items are accepted. Freeze them: review golden freeze")
+    if encoder.cost_usd is not None:
+        lines.append(f"vectors of their prompts: ${encoder.cost_usd:.4f}")
     context.print(document, lines)
     if failed:
         sys.exit(1)

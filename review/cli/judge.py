@@ -84,7 +84,8 @@ def _lines(report: Report) -> list[str]:
             f"from the cache: {report.exact_hits:,} exact, {report.semantic_hits:,} near-duplicates, "
             f"${report.saved_usd:.4f} saved"
         )
-    lines.append(f"cache for near-duplicates: {report.semantic}")
+    paid = "" if report.vectors_usd is None else f" (its vectors: ${report.vectors_usd:.4f})"
+    lines.append(f"cache for near-duplicates: {report.semantic}{paid}")
     lines += [f"failed: {count:,} {kind}" for kind, count in sorted(report.failed.items())]
     if report.left:
         lines.append(f"left: {report.left:,} pairs ({report.reason})")

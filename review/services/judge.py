@@ -80,6 +80,7 @@ class Report:
         calls: Calls made now.
         cost_usd: What they cost.
         saved_usd: What verdicts from the cache would have cost.
+        vectors_usd: Paid for vectors to find near-duplicates by; None where this machine makes them, or none were made.
         left: Pairs not judged yet.
         reason: Why it ended: done, limit, budget, no_provider.
         why: The last two in a sentence.
@@ -101,6 +102,7 @@ class Report:
     calls: int = 0
     cost_usd: float = 0.0
     saved_usd: float = 0.0
+    vectors_usd: float | None = None
     left: int = 0
     reason: str = "done"
     why: str = ""
@@ -474,6 +476,7 @@ class _Run:
         texts = [text for each in named for text in each.texts]
         owners = [pair_id for pair_id, each in zip(pair_ids, named, strict=True) for _ in each.texts]
         made = embed(self._encoder, cache, self.desk.key, texts, owners).vectors
+        self.report.vectors_usd = self._encoder.cost_usd
         return split(np.asarray(made, dtype=np.float32), [len(each.texts) for each in named])
 
     def _failed(self, pair_id: str, kind: str) -> None:

@@ -13,9 +13,10 @@ from click.testing import CliRunner
 
 from review.cli import main
 from review.domain.judge_prompt import read_preference
-from review.domain.pipeline import Price
+from review.domain.pipeline import Embedding, Price
 from review.domain.rubric import Rubric
 from review.services import ingest, judge_watch
+from review.services.desk import LocalDesk
 from review.services.engine import run_stage
 from review.services.judge import Report, judge
 from review.services.judge_calls import JudgeSettings, judge_stage
@@ -319,6 +320,19 @@ def test_near_duplicates_are_served_only_while_the_audit_allows_it(workspace: Wo
         fourth = run(workspace, provider(server), cache=loose | {"audit_share": 1.0})
         assert (fourth.semantic_hits, fourth.judged) == (0, 3)
         assert rows(workspace, "SELECT count(*) FROM judge_audit WHERE again IS NOT NULL") == [(3,)]
+
+
+def test_what_vectors_of_near_duplicates_cost_is_said(workspace: Workspace, tmp_path: Path) -> None:
+    bring(workspace, tmp_path, [near(n) for n in range(2)])
+    with FaultServer(answer=opinion) as server, FaultServer(api="embeddings") as vectors:
+        asked = desk(workspace, judges(provider(server), cache={"semantic": True}))
+        paid = Embedding(base_url=vectors.url, model="words", price=Price(input=1000.0))
+        config = asked.settings.config.model_copy(update={"embedding": paid})
+        settings = asked.settings.model_copy(update={"config": config})
+        report = judge(LocalDesk(Workspace(workspace.database, settings, workspace.key), "tester"), everything=True)
+        spent = sum(len(text.split()) for each in vectors.requests for text in each["input"])
+    assert spent > 0
+    assert report.vectors_usd == pytest.approx(spent / 1000)
 
 
 def test_other_numbers_labels_and_structure_are_never_near_duplicates(workspace: Workspace, tmp_path: Path) -> None:
