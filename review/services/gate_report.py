@@ -49,6 +49,7 @@ class Finding:
         missing: Further labels, examples or cases for a decision; None where it is decided or cannot be said.
         judged: It rests on a judge's verdicts.
         alpha: One-sided.
+        proven: False for a parity that says only that no harm is shown, where the contract does not ask for more.
         rows: Its rows.
     """
 
@@ -63,6 +64,7 @@ class Finding:
     missing: int | None = None
     two_sided: bool = False
     judged: bool = False
+    proven: bool = True
     rows: tuple[Finding, ...] = ()
 
     @property
@@ -90,6 +92,7 @@ class Finding:
             "alpha": self.alpha,
             "missing": self.missing,
             "judged": self.judged,
+            "proven": self.proven,
             "why": self.why,
             "rows": [each.to_json() for each in self.rows],
         }
@@ -101,6 +104,11 @@ def stored(document: Document) -> Finding:
     estimate: Result = NotEstimable(said["not_estimable"]) if "not_estimable" in said else Estimate(**said)
     plain = {key: document[key] for key in document.keys() - {"title", "estimate", "rows"}}
     return Finding(**plain, estimate=estimate, rows=tuple(stored(each) for each in document["rows"]))
+
+
+def unproven(part: Document) -> bool:
+    """Whether a part or row passed because no harm is shown, and not because its interval holds."""
+    return part["verdict"] == "parity" and not part.get("proven", True)
 
 
 @dataclass(frozen=True)
@@ -174,6 +182,7 @@ def judged(claims: Sequence[Claim], alpha: float, evidence: str, *, must_hold: b
                 alpha=alpha,
                 missing=more if isinstance(more, int) else None,
                 two_sided=claim.two_sided,
+                proven=must_hold or not shown,
             )
         )
     return tuple(found)
@@ -188,8 +197,10 @@ def part(id: str, rows: Sequence[Finding], *, judged: bool = False) -> Finding:
     if len(rows) == 1:
         return replace(first, id=id, rows=(), judged=judged)
     names = ", ".join(clipped(each.id, 40) for each in speaking[:3]) + (", …" if len(speaking) > 3 else "")
+    bare = [each for each in rows if not each.proven]
+    held = f"No harm is shown in {len(bare)} of {len(rows)}" if bare else f"All {len(rows)} hold"
     said = {
-        "parity": f"All {len(rows)} hold; closest is {clipped(first.id, 60)}: {first.why}",
+        "parity": f"{held}; closest is {clipped(first.id, 60)}: {first.why}",
         "regression": f"{len(speaking)} of {len(rows)} fail ({names}). {clipped(first.id, 60)}: {first.why}",
         "inconclusive": f"{len(speaking)} of {len(rows)} are undecided ({names}). {clipped(first.id, 60)}: {first.why}",
     }[verdict]
@@ -200,6 +211,7 @@ def part(id: str, rows: Sequence[Finding], *, judged: bool = False) -> Finding:
         why=said,
         missing=max(missing) if missing else None,
         judged=judged,
+        proven=not bare,
         rows=tuple(rows),
     )
 
@@ -283,7 +295,11 @@ def sentence(verdict: Verdict, run: Mapping[str, Any], parts: Sequence[Finding])
     who = f"run {run['number']} ({clipped(str(run['name']), 60)}), {candidate} against {baseline}"
     named = {each: [part.title for part in parts if part.verdict == each] for each in ("regression", "inconclusive")}
     if verdict == "parity":
-        return f"PARITY: {who}: all {len(parts)} parts of the contract hold."
+        bare = [part.title for part in parts if not part.proven]
+        if not bare:
+            return f"PARITY: {who}: all {len(parts)} parts of the contract hold."
+        held = f"{len(parts) - len(bare)} parts of the contract hold"
+        return f"PARITY: {who}: {held}, and no harm is shown in {', '.join(bare)}."
     if verdict == "regression":
         return f"REGRESSION: {who}: worse than agreed in {', '.join(named['regression'])}."
     missing = [
@@ -307,7 +323,7 @@ def lines(document: Document) -> list[str]:
     contract, mark = document["contract"], {"parity": "  ok  ", "regression": " FAIL ", "inconclusive": "  ?   "}
     said = [f"contract: {contract_words(contract)}; alpha {document['alpha']:.4g} at look {document['look'] or '-'}"]
     for each in document["parts"]:
-        said.append(f"{mark[each['verdict']]}{each['title']}: {each['why']}")
+        said.append(f"{'  -   ' if unproven(each) else mark[each['verdict']]}{each['title']}: {each['why']}")
         said += [
             f"      {mark[row['verdict']].strip()} {clipped(row['title'])}: {row['why']}"
             for row in each["rows"]
@@ -396,7 +412,8 @@ def _row(each: Document, sign: Mapping[str, str], title: str) -> str:
     )
     agreed = {"margin": "above", "floor": "above", "ceiling": "below"}[each["bound_kind"]]
     agreed = f"within ±{each['bound']:.3g}" if each["two_sided"] else f"{agreed} {each['bound']:.3g}"
-    cells = [_cell(title), f"{sign[each['verdict']]} {each['verdict']}", shown, agreed, _cell(each["why"])]
+    verdict = ":white_circle: no harm shown" if unproven(each) else f"{sign[each['verdict']]} {each['verdict']}"
+    cells = [_cell(title), verdict, shown, agreed, _cell(each["why"])]
     return "| " + " | ".join(cells) + " |"
 
 

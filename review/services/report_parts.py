@@ -12,6 +12,7 @@ from review.domain.contract import Terms
 from review.domain.run import KINDS
 from review.errors import ReviewError
 from review.services import adversarial_runs, contracts, gate, looks, run_slices, runs
+from review.services.gate_report import unproven
 from review.services.parity import parity
 from review.services.parity_report import FailureModes
 from review.services.workspace import Workspace
@@ -202,6 +203,8 @@ def _gate(subject: Subject, document: Document) -> Document:
 def _gate_part(subject: Subject, part: Document) -> Document:
     rows = [_gate_part(subject, each) for each in part["rows"]]
     found: Document = {**{key: part[key] for key in _OF_PART}, "rows": rows}
+    if unproven(part):
+        found["verdict"] = "no harm shown"
     if part["id"] == "failure_modes":
         named = {each["id"]: category_name(subject, each["id"]) for each in rows}
         found["rows"] = [{**each, "id": named[each["id"]], "title": named[each["id"]]} for each in rows]

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from review.services.gate_report import TITLES
+from review.services.gate_report import TITLES, unproven
 from review.ui.charts import ink
 from review.ui.parity_charts import COLOURS, GOOD, HARM
 from review.ui.text import line
@@ -22,14 +22,6 @@ UNPROVEN = "○"
 # A step that was never gated, and a part that its contract or its evidence does not have.
 _NONE = "open"
 _FILLS = {**COLOURS, _NONE: "#8a949733"}
-
-
-def unproven(part: Document) -> bool:
-    """A part or row passed because no harm is shown, and not because its interval holds."""
-    if part.get("rows"):
-        return part["verdict"] == "parity" and any(unproven(each) for each in part["rows"])
-    row = _room(part)
-    return part["verdict"] == "parity" and row is not None and row["low"] < 0
 
 
 def sign(part: Document) -> str:

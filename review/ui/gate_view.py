@@ -13,7 +13,7 @@ from review.domain.run import Evidence
 from review.services import gate, run_slices
 from review.services.contracts import Held
 from review.services.gate import Standing
-from review.services.gate_report import unit
+from review.services.gate_report import unit, unproven
 from review.services.run_slices import Example
 from review.services.workspace import Actor, Workspace
 from review.store.runs import RunRow
@@ -132,7 +132,7 @@ def evidence(workspace: Workspace, actor: Actor, key: tuple[Hashable, ...], docu
             "Each bar is an interval, turned so that better is right. Right of the line all of it holds; a bar across "
             "the line is undecided."
         )
-    if any(gate_charts.unproven(each) for each in parts):
+    if any(unproven(each) for each in parts):
         st.caption(
             f"{gate_charts.UNPROVEN} No harm is shown, and the contract does not ask for proof that there is none."
         )

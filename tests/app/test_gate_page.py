@@ -86,15 +86,10 @@ def test_what_failed_at_the_gate_stands_in_the_adversarial_set_once(workspace: W
 
 
 def test_a_part_that_need_not_hold_is_not_shown_as_holding_what_it_does_not() -> None:
-    estimate = {"value": -0.1, "low": -0.5, "high": 0.4, "method": "m"}
-    whole = {"title": "Long context", "verdict": "parity", "bound": -0.02, "bound_kind": "margin", "two_sided": False}
-    passed = {**whole, "estimate": estimate, "rows": []}
-    assert gate_charts.unproven(passed)
-    assert gate_charts.unproven({**passed, "rows": [passed]})
+    passed = {"title": "Long context", "verdict": "parity", "proven": False}
     assert gate_charts.sign(passed) == gate_charts.UNPROVEN
-    held = {**passed, "estimate": {**estimate, "low": -0.01}}
-    assert gate_charts.sign(held) == "✓"
-    assert gate_charts.sign({**passed, "verdict": "regression"}) == "✕"
+    assert gate_charts.sign({**passed, "proven": True}) == "✓"
+    assert gate_charts.sign({**passed, "verdict": "regression", "proven": True}) == "✕"
 
 
 def test_only_leads_see_it(run_page: RunPage) -> None:

@@ -12,7 +12,7 @@ import yaml
 
 from review import settings
 from review.domain.contract import AdversarialTerms, Terms
-from review.services import contracts, gate, rounds
+from review.services import contracts, gate, gate_report, rounds
 from review.services.desk import Call
 from review.services.gate_report import Document
 from review.services.workspace import Workspace, open_workspace
@@ -125,7 +125,13 @@ def test_a_slice_fails_by_shown_harm_and_must_hold_only_where_the_contract_names
 ) -> None:
     few = gating.outcomes(gating.spread(20, 1, 1), prompt_tokens=[40_000] * 22)
     gating.add(workspace, run, "benchmark", "long", few)
-    assert part(judged(workspace, run, NO_TRAFFIC), "long_context")["verdict"] == "parity"
+    document = judged(workspace, run, NO_TRAFFIC)
+    unnamed = part(document, "long_context")
+    assert (unnamed["verdict"], unnamed["proven"]) == ("parity", False)
+    assert all(each["proven"] for each in document["parts"] if each["id"] != "long_context")
+    (said,) = [each for each in gate_report.lines(document) if "Long context: " in each]
+    assert said.startswith("  -   Long context: No harm is shown")
+    assert ":white_circle: no harm shown" in gate_report.markdown(document)
     named = part(judged(workspace, run, Terms(requires=(), slices={"long_context": 0.03})), "long_context")
     assert named["verdict"] == "inconclusive"
     assert named["missing"] > 100

@@ -42,7 +42,8 @@ def gate(document: Node) -> Section | None:
 def _bar(part: Node) -> Bar:
     bound = float(part["bound"].raw)
     margins = (-bound, bound) if part["two_sided"].raw else (bound,)
-    return Bar(part["title"]("short"), part["estimate"], margins, part["verdict"].raw)
+    verdict = part["verdict"].raw
+    return Bar(part["title"]("short"), part["estimate"], margins, None if verdict == "no harm shown" else verdict)
 
 
 def _gate_row(part: Node, *, inner: bool = False) -> list[Line | Value | str]:

@@ -34,7 +34,13 @@ Kind = Literal[
     "axis points",
 ]
 
-VERDICTS = {"parity": "Parity", "regression": "Regression", "inconclusive": "Inconclusive", None: "Not read"}
+VERDICTS = {
+    "parity": "Parity",
+    "no harm shown": "No harm shown",
+    "regression": "Regression",
+    "inconclusive": "Inconclusive",
+    None: "Not read",
+}
 _SHORT = 30
 
 
