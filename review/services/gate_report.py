@@ -106,7 +106,7 @@ def stored(document: Document) -> Finding:
     return Finding(**plain, estimate=estimate, rows=tuple(stored(each) for each in document["rows"]))
 
 
-def unproven(part: Document) -> bool:
+def unproven(part: Mapping[str, Any]) -> bool:
     """Whether a part or row passed because no harm is shown, and not because its interval holds."""
     return part["verdict"] == "parity" and not part.get("proven", True)
 

@@ -29,6 +29,7 @@ PARTS = {
 }
 SENTENCES = {
     "parity": "Every part of the contract holds: new is as good as old within the margins that were agreed.",
+    "no harm": "Every part of the contract that must be shown to hold does; in the others no harm is shown.",
     "regression": "At least one part of the contract is broken beyond chance.",
     "inconclusive": "Nothing is broken beyond chance, and not everything is shown to hold.",
     "estimate": "An estimate, not a verdict: nobody has read a verdict off these labels yet.",
@@ -177,11 +178,12 @@ def _verdict(standing: Document) -> Document:
     elif standing["basis"] == "look":
         said = parity["verdict"]
     kind = said or ("estimate" if standing["labelled_now"] else "nothing")
+    bare = kind == "parity" and any(each["verdict"] == "no harm shown" for each in parts)
     return {
         "basis": standing["basis"],
         "verdict": said,
         "word": WORDS.get(kind, kind.capitalize()),
-        "sentence": SENTENCES[kind],
+        "sentence": SENTENCES["no harm" if bare else kind],
         "parts": parts,
         "alpha": parity["alpha"] if gated is None else gated["alpha"],
         "look": standing["look"],

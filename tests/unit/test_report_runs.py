@@ -111,6 +111,21 @@ def test_slices_parts_and_the_set_of_the_run_are_shown(whole: Workspace) -> None
     assert document["adversarial"]["verified"] is True
 
 
+def test_a_slice_that_only_shows_no_harm_is_not_said_to_hold(workspace: Workspace) -> None:
+    call = Call({"terms": Terms(requires=()).model_dump(mode="json"), "name": "Grace Hopper"}, None, "ada", NOW)
+    contracts.sign(workspace, call)
+    run = gating.begin(workspace)
+    lengths = {"prompt_tokens": [40_000] * 20 + [100] * 3980}
+    gating.add(workspace, run, "benchmark", "gsm8k", gating.outcomes(gating.spread(3998, 1, 1), **lengths))
+    gated = gate.gate(workspace, run, None, "ada", LATER)
+    assert gated.line.endswith("2 parts of the contract hold, and no harm is shown in Long context.")
+    document = made(workspace, run="awq")
+    assert document["verdict"]["word"] == "Parity"
+    assert document["verdict"]["sentence"].endswith("in the others no harm is shown.")
+    assert [each["verdict"] for each in document["gate"]["parts"]] == ["parity", "no harm shown", "parity"]
+    assert html.page(document).count("No harm shown") >= 2
+
+
 def test_a_run_without_evidence_says_what_would_settle_it(workspace: Workspace) -> None:
     gating.begin(workspace)
     document = made(workspace, run="1")
