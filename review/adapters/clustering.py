@@ -152,9 +152,11 @@ def layout(centroid: Vectors, seed: int) -> NDArray[np.float32]:
     if count < 3:
         return np.array([[-0.3, 0.0], [0.3, 0.0]], np.float32)[:count]
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     centre = _normal(centroid)
-    with warnings.catch_warnings():
+    # On so few points several threads only wait for each other, after UMAP for seconds on a busy machine.
+    with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         reducer: Any = TSNE(
             perplexity=max(1.0, min(20.0, (count - 1) / 3)), metric="cosine", init="random", random_state=seed

@@ -164,4 +164,4 @@ def growth(clusters: Sequence[Cluster]) -> alt.LayerChart | None:
     )
     points = base.mark_point(size=80, filled=True, color=PLAIN, opacity=1).encode(x="value:Q")
     zero = alt.Chart(pd.DataFrame([{"zero": 0}])).mark_rule(strokeDash=[4, 4], color=charts.ink(), opacity=0.6)
-    return alt.LayerChart(layer=[zero.encode(x="zero:Q"), bars, points]).properties(height=30 * len(rows) + 50)
+    return alt.LayerChart(layer=[zero.encode(x="zero:Q"), bars, points]).properties(height=30 * len(rows) + 70)
