@@ -115,7 +115,7 @@ def shares(report: Report, clusters: Sequence[Cluster]) -> alt.LayerChart | None
     }
     present = [of for of in SETS if items[of]]
     scale = alt.Scale(domain=present, range=[SETS[each] for each in present])
-    color = alt.Color("of:N", scale=scale, legend=alt.Legend(title=None, orient="top"))
+    color = alt.Color("of:N", scale=scale, legend=alt.Legend(title=None, orient="top", columns=3))
     y = alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelLimit=250, ticks=False, domain=False))
     x = alt.X("share:Q", title=None, axis=alt.Axis(format=".0%", tickCount=5))
     hover = [

@@ -85,7 +85,7 @@ def carriers(
         color=alt.Color(
             "of:N",
             scale=alt.Scale(domain=["no difference", due], range=[BEFORE, LIMIT]),
-            legend=alt.Legend(title=None, orient="top"),
+            legend=alt.Legend(title=None, orient="top", columns=1),
         ),
     )
     bars = (
