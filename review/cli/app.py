@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import sys
 import threading
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
@@ -105,6 +106,8 @@ def _build_traffic(settings: Settings, told: Connection[str, None]) -> None:
     try:
         with closing(open_workspace(settings)) as workspace:
             made = demo_traffic.build(workspace, datetime.now(UTC), told.send)
+    except BrokenPipeError:  # the command was ended; its next call goes on from here
+        sys.exit(1)
     except Exception as error:  # a door, too: nothing unexpected may reach a person as a traceback
         fail(error)
     if made is not None:

@@ -94,19 +94,24 @@ class Question:
     personal: bool
 
 
+@dataclass(frozen=True)
+class Made:
+    """A trace of import format v1, and whether made-up personal data stand in it."""
+
+    document: dict[str, Any]
+    personal: bool
+
+
 def read_phrasings(path: Path) -> Phrasings:
     """The phrasings of `path`."""
     return Phrasings.model_validate_json(path.read_bytes())
 
 
-def write_traces(phrasings: Phrasings, until: datetime) -> list[dict[str, Any]]:
-    """Traces of import format v1 of the three weeks that end at `until`, in order of time, no two questions alike.
-
-    Those with made-up personal data say so under metadata.personal.
-    """
+def write_traces(phrasings: Phrasings, until: datetime) -> list[Made]:
+    """Traces of the three weeks that end at `until`, in order of time, no two questions alike."""
     rng = random.Random(phrasings.seed)  # noqa: S311 - text for a demo, no secret
     asked = sorted(_questions(phrasings, until, rng), key=lambda each: each.happened_at)
-    return [_trace(phrasings, number, each, until, rng) for number, each in enumerate(asked, 1)]
+    return [Made(_trace(phrasings, number, each, until, rng), each.personal) for number, each in enumerate(asked, 1)]
 
 
 def _questions(phrasings: Phrasings, until: datetime, rng: random.Random) -> Iterator[Question]:
@@ -183,7 +188,7 @@ def _trace(phrasings: Phrasings, number: int, asked: Question, until: datetime, 
         "customer": f"demo-customer-{customer}",
         "conversation": f"demo-conversation-{number:04}",
         "ticket": f"demo-ticket-{70000 + number}",
-        "metadata": {"made_up": True, "personal": asked.personal},
+        "metadata": {"made_up": True},
         "happened_at": asked.happened_at.isoformat(),
     }
 

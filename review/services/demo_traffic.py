@@ -98,7 +98,8 @@ def _unstripped(workspace: Workspace) -> Workspace:
 
 def _weeks(desk: LocalDesk, until: datetime, say: Say) -> tuple[int, int]:
     """Import and cluster the first two weeks, then the last one. Returns traces, and clusters in the end."""
-    traces = write_traces(read_phrasings(FOLDER / "traffic.json"), until)
+    made = write_traces(read_phrasings(FOLDER / "traffic.json"), until)
+    traces = [each.document for each in made]
     last = (until - _LAST_WEEK).isoformat()
     earlier = [each for each in traces if each["happened_at"] < last]
     clusters = 0

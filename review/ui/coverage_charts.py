@@ -129,7 +129,7 @@ def shares(report: Report, clusters: Sequence[Cluster]) -> alt.LayerChart | None
     if len(tested):
         points = alt.Chart(tested).mark_point(filled=True, size=75, opacity=0.9)
         layers.append(points.encode(y=y, x=x, color=color, tooltip=hover))
-    return alt.LayerChart(layer=layers).properties(height=24 * len(clusters) + 60)
+    return alt.LayerChart(layer=layers).properties(height=24 * len(clusters) + 80)
 
 
 def growth(clusters: Sequence[Cluster]) -> alt.LayerChart | None:

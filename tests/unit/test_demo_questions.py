@@ -11,7 +11,7 @@ import pytest
 
 from review.domain.trace import Trace
 from review.services import demo
-from review.services.demo_questions import read_phrasings, write_traces
+from review.services.demo_questions import Made, read_phrasings, write_traces
 from tests.conftest import NOW
 
 PHRASINGS = read_phrasings(demo.FOLDER / "traffic.json")
@@ -19,8 +19,13 @@ CONTACT = re.compile(r"@|\+32")
 
 
 @pytest.fixture(scope="module")
-def traces() -> list[dict[str, Any]]:
+def made() -> list[Made]:
     return write_traces(PHRASINGS, NOW)
+
+
+@pytest.fixture(scope="module")
+def traces(made: list[Made]) -> list[dict[str, Any]]:
+    return [each.document for each in made]
 
 
 def said(trace: dict[str, Any]) -> str:
@@ -31,9 +36,11 @@ def when(trace: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(trace["happened_at"])
 
 
-def test_the_same_moment_gives_the_same_traces_and_another_one_moves_them(traces: list[dict[str, Any]]) -> None:
-    assert write_traces(PHRASINGS, NOW) == traces
-    later = write_traces(PHRASINGS, NOW + timedelta(days=1))
+def test_the_same_moment_gives_the_same_traces_and_another_one_moves_them(
+    made: list[Made], traces: list[dict[str, Any]]
+) -> None:
+    assert write_traces(PHRASINGS, NOW) == made
+    later = [each.document for each in write_traces(PHRASINGS, NOW + timedelta(days=1))]
     assert [said(each) for each in later] == [said(each) for each in traces]
     assert [when(each) - timedelta(days=1) for each in later] == [when(each) for each in traces]
 
@@ -58,13 +65,12 @@ def test_no_two_ask_the_same(traces: list[dict[str, Any]]) -> None:
     assert len(set(asked)) == len(asked)
 
 
-def test_personal_data_stand_only_where_they_are_said_to_stand(traces: list[dict[str, Any]]) -> None:
-    marked = [each for each in traces if each["metadata"]["personal"]]
-    assert 0.1 < len(marked) / len(traces) < 0.3
-    for each in traces:
-        text = said(each)
+def test_personal_data_stand_only_where_they_are_said_to_stand(made: list[Made]) -> None:
+    assert 0.1 < sum(each.personal for each in made) / len(made) < 0.4
+    for each in made:
+        text = said(each.document)
         found = CONTACT.search(text) or any(name in text for name in PHRASINGS.people.names)
-        assert bool(found) == each["metadata"]["personal"]
+        assert bool(found) == each.personal
 
 
 def test_one_stack_answers_each_and_only_the_watched_tasks_have_outcomes(traces: list[dict[str, Any]]) -> None:
