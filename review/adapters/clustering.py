@@ -31,6 +31,7 @@ _LEAST = 5
 # Below so many vectors there is no density to speak of.
 _FEWEST = 2 * _LEAST
 _BLOCK = 2048
+_GAP = 0.18  # from a new place on the map to the nearest old one, where a bubble would cover another
 
 
 @dataclass(frozen=True)
@@ -152,9 +153,11 @@ def layout(centroid: Vectors, seed: int) -> NDArray[np.float32]:
     if count < 3:
         return np.array([[-0.3, 0.0], [0.3, 0.0]], np.float32)[:count]
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     centre = _normal(centroid)
-    with warnings.catch_warnings():
+    # On so few points several threads only wait for each other, after UMAP for seconds on a busy machine.
+    with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         reducer: Any = TSNE(
             perplexity=max(1.0, min(20.0, (count - 1) / 3)), metric="cosine", init="random", random_state=seed
@@ -175,7 +178,17 @@ def beside(new: Vectors, old: Vectors, places: NDArray[np.float32]) -> NDArray[n
     middle = (places[nearest] * share[:, :, None]).sum(axis=1)
     # Two that are new and alike would stand on one spot.
     angle = np.arange(len(new)) * 2.399963
-    return (middle + 0.04 * np.stack([np.cos(angle), np.sin(angle)], axis=1)).astype(np.float32)
+    spots = middle + 0.04 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return _clear(spots, places).astype(np.float32)
+
+
+def _clear(spots: NDArray[Any], places: NDArray[np.float32]) -> NDArray[Any]:
+    """Spots that would cover the nearest of the places, moved straight away from it."""
+    gap = spots[:, None] - places[None]
+    apart = np.linalg.norm(gap, axis=2)
+    rows, nearest = np.arange(len(spots)), apart.argmin(axis=1)
+    distance, way = apart[rows, nearest][:, None], gap[rows, nearest]
+    return np.where(distance < _GAP, places[nearest] + _GAP * way / np.maximum(distance, 1e-9), spots)
 
 
 def _reduced(vectors: Vectors, seed: int) -> Vectors:

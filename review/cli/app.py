@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
+import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import click
 
-from review.cli.base import Context, main, verb, who
+from review.cli.base import Context, fail, main, verb, who
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from review.settings import Settings
 
 
@@ -55,6 +59,7 @@ def demo(context: Context, port: int, no_browser: bool, reset: bool, live: bool)
     from datetime import UTC, datetime
 
     from review.services import demo as service
+    from review.services import demo_traffic
     from review.services.workspace import open_workspace
     from review.settings import ROOT
 
@@ -63,8 +68,53 @@ def demo(context: Context, port: int, no_browser: bool, reset: bool, live: bool)
         service.reset(settings)
     with closing(open_workspace(settings)) as workspace:
         built = service.build(workspace, datetime.now(UTC))
+        whole = demo_traffic.is_built(workspace)
     context.say(f"The demo is {'built' if built.built else 'there'}: {settings.db}")
+    if not whole:
+        _add_traffic(context, settings)
     _serve(settings, port, not no_browser)
+
+
+def _add_traffic(context: Context, settings: Settings) -> None:
+    """Build the demo's traffic in a process of its own: the app that follows keeps none of the models in memory."""
+    from review.services.processes import Spawning
+
+    heard, told = Spawning().Pipe(duplex=False)
+    # A daemon: it ends with this command.
+    process = Spawning().Process(target=_build_traffic, args=(settings, told), daemon=True)
+    process.start()
+    told.close()
+    with suppress(EOFError):
+        while True:
+            context.say(heard.recv())
+    process.join()
+    if process.exitcode:
+        context.say("Without its traffic the demo has empty pages. `review demo` builds what is missing.")
+
+
+def _build_traffic(settings: Settings, told: Connection[str, None]) -> None:
+    """What the process does, telling in words how far it is; at the top of the module, where it finds it."""
+    from datetime import UTC, datetime
+
+    # Read when the models are loaded: two threads that wait for each other take longer than one on so few texts.
+    os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with the command, which says so
+
+    from review.services import demo_traffic
+    from review.services.workspace import open_workspace
+
+    try:
+        with closing(open_workspace(settings)) as workspace:
+            made = demo_traffic.build(workspace, datetime.now(UTC), told.send)
+    except BrokenPipeError:  # the command was ended; its next call goes on from here
+        sys.exit(1)
+    except Exception as error:  # a door, too: nothing unexpected may reach a person as a traceback
+        fail(error)
+    if made is not None:
+        alerts = "1 drift alert" if made.alerts == 1 else f"{made.alerts} drift alerts"
+        told.send(
+            f"Traffic is there: {made.traces} traces in {made.clusters} clusters, {made.golden} golden items, {alerts}"
+        )
 
 
 def _live(context: Context, port: int, open_browser: bool, reset: bool) -> None:

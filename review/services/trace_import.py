@@ -55,12 +55,14 @@ class Options:
         skip_invalid: write the good records of a file that has bad ones.
         names: our field names, and the file's own for them; dotted. The file is then of our format.
         live: the traffic is live and comes from there; without it only a record that says so itself is.
+        workers: processes that strip; one a core by default, 0: this one, where starting others takes longer.
     """
 
     format: str = "auto"
     skip_invalid: bool = False
     names: Mapping[str, str] = field(default_factory=dict[str, str])
     live: Live | None = None
+    workers: int | None = None
 
 
 @dataclass
@@ -143,7 +145,7 @@ def import_file(desk: Desk, place: Place, options: Options, watch: Watch) -> Imp
         if checked.present + checked.passed.total() == checked.read:
             return checked
     rows = _rows(place, options, watch, "importing")
-    return _write(desk, form, source, rows, lambda tables: _stripped(desk, tables), options.live)
+    return _write(desk, form, source, rows, lambda tables: _stripped(desk, tables, options.workers), options.live)
 
 
 def _format(place: Place, options: Options) -> Format:
@@ -415,10 +417,10 @@ def take_in(desk: Desk, source: str, rows: Iterator[Row]) -> Imported:
     return _write(desk, FORMATS["own"], source, rows, stripped)
 
 
-def _stripped(desk: Desk, tables: Iterator[Any]) -> Iterator[Any]:
+def _stripped(desk: Desk, tables: Iterator[Any], workers: int | None) -> Iterator[Any]:
     """The tables without personal data, in pieces, on all cores."""
     settings = strip.settings_at(desk)
-    return tables if settings is None else run_stage(strip.strip_batch, strip.pieces(tables), settings)
+    return tables if settings is None else run_stage(strip.strip_batch, strip.pieces(tables), settings, workers=workers)
 
 
 def _count(total: Imported, batch: Batch) -> None:

@@ -115,7 +115,7 @@ def shares(report: Report, clusters: Sequence[Cluster]) -> alt.LayerChart | None
     }
     present = [of for of in SETS if items[of]]
     scale = alt.Scale(domain=present, range=[SETS[each] for each in present])
-    color = alt.Color("of:N", scale=scale, legend=alt.Legend(title=None, orient="top"))
+    color = alt.Color("of:N", scale=scale, legend=alt.Legend(title=None, orient="top", columns=3))
     y = alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelLimit=250, ticks=False, domain=False))
     x = alt.X("share:Q", title=None, axis=alt.Axis(format=".0%", tickCount=5))
     hover = [
@@ -129,7 +129,7 @@ def shares(report: Report, clusters: Sequence[Cluster]) -> alt.LayerChart | None
     if len(tested):
         points = alt.Chart(tested).mark_point(filled=True, size=75, opacity=0.9)
         layers.append(points.encode(y=y, x=x, color=color, tooltip=hover))
-    return alt.LayerChart(layer=layers).properties(height=24 * len(clusters) + 60)
+    return alt.LayerChart(layer=layers).properties(height=24 * len(clusters) + 80)
 
 
 def growth(clusters: Sequence[Cluster]) -> alt.LayerChart | None:
@@ -164,4 +164,4 @@ def growth(clusters: Sequence[Cluster]) -> alt.LayerChart | None:
     )
     points = base.mark_point(size=80, filled=True, color=PLAIN, opacity=1).encode(x="value:Q")
     zero = alt.Chart(pd.DataFrame([{"zero": 0}])).mark_rule(strokeDash=[4, 4], color=charts.ink(), opacity=0.6)
-    return alt.LayerChart(layer=[zero.encode(x="zero:Q"), bars, points]).properties(height=30 * len(rows) + 50)
+    return alt.LayerChart(layer=[zero.encode(x="zero:Q"), bars, points]).properties(height=30 * len(rows) + 70)

@@ -85,7 +85,7 @@ def carriers(
         color=alt.Color(
             "of:N",
             scale=alt.Scale(domain=["no difference", due], range=[BEFORE, LIMIT]),
-            legend=alt.Legend(title=None, orient="top"),
+            legend=alt.Legend(title=None, orient="top", columns=1),
         ),
     )
     bars = (
@@ -101,7 +101,7 @@ def carriers(
     points = (
         alt.Chart(data).mark_point(filled=True, size=80, color=COURSE, opacity=1).encode(y=y, x="mean:Q", tooltip=hover)
     )
-    return alt.LayerChart(layer=[lines, bars, points]).properties(height=38 * len(rows) + 120)
+    return alt.LayerChart(layer=[lines, bars, points]).properties(height=38 * len(rows) + 140)
 
 
 def shares(found: Stability, names: Mapping[str, str]) -> alt.LayerChart | None:

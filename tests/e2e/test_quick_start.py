@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -19,7 +22,7 @@ def served(db: Path, *options: str) -> str:
     command = [*REVIEW, "demo", "--no-browser", "--port", str(port), "--db", str(db), *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline and process.poll() is None:
             try:
                 if httpx.get(f"http://127.0.0.1:{port}/review/health", timeout=2).status_code == 200:
@@ -34,6 +37,19 @@ def served(db: Path, *options: str) -> str:
     return said
 
 
+def interrupted(db: Path, *options: str) -> str:
+    """Start `review demo` and end it, with all its processes, at the first thing it says."""
+    command = [*REVIEW, "demo", "--no-browser", "--port", str(free_port()), "--db", str(db), *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout is not None
+    with process.stdout as said:
+        first = said.readline()
+        os.killpg(process.pid, signal.SIGKILL)
+        said.read()  # its end: none of them holds the database any more
+    process.wait(30)
+    return first
+
+
 def status(db: Path) -> dict[str, int]:
     return json.loads(run_cli(db, "status", "--json").stdout)
 
@@ -44,14 +60,30 @@ def test_the_demo_is_built_kept_and_started_over(tmp_path: Path) -> None:
     first = status(db)
     assert first["pairs"] > 100
     assert first["rounds"] == 2
+    assert first["traces"] > 300
+    assert 10 <= first["clusters"] <= 20
+    assert first["samples"] == 1
+    (frozen,) = listed(db, "golden", "versions")["versions"]
+    assert (frozen["items"], "made up" in frozen["name"]) == (24, True)
+    (alert,) = listed(db, "watch", "alerts")["alerts"]
+    assert (alert["task"], alert["state"]) == ("shipping", "open")
+    assert alert["clusters"][0]["name"].startswith("delivery slot")
+    weeks = listed(db, "cluster")
+    assert (weeks["placed"], weeks["embedded"]) == (0, 0)
     labels = tmp_path / "mine.jsonl"
     label = {"pair_id": any_pair(db, tmp_path), "reviewer": "Mara", "preference": "tie"}
     labels.write_text(json.dumps(label) + "\n")
     assert run_cli(db, "import", "labels", str(labels)).returncode == 0
-    assert "is there" in served(db)
-    assert status(db)["labels"] == 1
-    assert "is built" in served(db, "--reset")
+    again = served(db)
+    assert "is there" in again
+    assert "questions" not in again
+    assert status(db) == first | {"labels": 1, "reviewers": 1}
+    assert "is built" in interrupted(db, "--reset")
     assert status(db)["labels"] == 0
+
+
+def listed(db: Path, *verb: str) -> dict[str, Any]:
+    return json.loads(run_cli(db, *verb, "--json").stdout)
 
 
 def any_pair(db: Path, folder: Path) -> str:

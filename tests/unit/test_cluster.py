@@ -121,3 +121,11 @@ def test_a_fresh_start_puts_the_former_clusters_out_of_use(clustered: sets.Set, 
         desk.ask("cluster.save", arguments, ASSIGNMENTS.empty_table())
         state = desk.ask("cluster.state", {"window_days": 7}).document
     assert (state["clusters"], state["unassigned"]) == (0, len(clustered.intents))
+
+
+def test_a_new_cluster_stands_beside_the_old_bubbles_and_covers_none() -> None:
+    old = np.eye(4, dtype=np.float32)
+    places = np.array([[-0.5, 0.0], [0.5, 0.0], [0.0, 0.0], [0.9, 0.9]], np.float32)
+    # As like the first three: their middle is where the third one stands.
+    (place,) = clustering.beside(np.array([[1, 1, 1, 0]], np.float32), old, places)
+    assert 0.1 < np.linalg.norm(places - place, axis=1).min() < 0.3
