@@ -16,7 +16,7 @@ def what_counts(report: Report) -> None:
     """Which traffic is counted, and when it was clustered."""
     if report.window_from is None or report.window_to is None:
         return
-    told = f"Real traffic from {report.window_from:%d %b %Y} to {report.window_to:%d %b %Y}"
+    told = f"Traffic from {report.window_from:%d %b %Y} to {report.window_to:%d %b %Y}"
     if report.last_run is not None:
         told += f", clustered on {report.last_run:%d %b %Y at %H:%M} UTC"
     st.caption(plain(told + "."))

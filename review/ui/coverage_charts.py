@@ -116,7 +116,9 @@ def shares(report: Report, clusters: Sequence[Cluster]) -> alt.LayerChart | None
     present = [of for of in SETS if items[of]]
     scale = alt.Scale(domain=present, range=[SETS[each] for each in present])
     color = alt.Color("of:N", scale=scale, legend=alt.Legend(title=None, orient="top", columns=3))
-    y = alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelLimit=250, ticks=False, domain=False))
+    # Vega would leave every second name out where rows are close.
+    axis = alt.Axis(labelLimit=250, labelOverlap=False, ticks=False, domain=False)
+    y = alt.Y("name:N", sort=order, title=None, axis=axis)
     x = alt.X("share:Q", title=None, axis=alt.Axis(format=".0%", tickCount=5))
     hover = [
         alt.Tooltip("whole:N", title="cluster"),
@@ -129,7 +131,7 @@ def shares(report: Report, clusters: Sequence[Cluster]) -> alt.LayerChart | None
     if len(tested):
         points = alt.Chart(tested).mark_point(filled=True, size=75, opacity=0.9)
         layers.append(points.encode(y=y, x=x, color=color, tooltip=hover))
-    return alt.LayerChart(layer=layers).properties(height=24 * len(clusters) + 80)
+    return alt.LayerChart(layer=layers).properties(height=24 * len(clusters) + 100)
 
 
 def growth(clusters: Sequence[Cluster]) -> alt.LayerChart | None:
