@@ -34,7 +34,8 @@ def configured(workspace: Workspace, through: Gateway) -> settings.Settings:
         **{"concurrency": 2, "timeout_seconds": 120.0},
     }
     old, new = (Endpoint(**common, parameters={"temperature": 0, "max_tokens": most}) for most in (8, 4))
-    provider = Provider(name="gate", **common, parameters={"max_tokens": 100})
+    # One at a time: each call then finds what they all begin with read already.
+    provider = Provider(name="gate", **{**common, "concurrency": 1}, parameters={"max_tokens": 100})
     judges = Judges(judge_model=NAME, providers=(provider,), votes=1, anchors=0)
     config = workspace.settings.config.model_copy(update={"endpoints": Endpoints(old=old, new=new), "judges": judges})
     return workspace.settings.model_copy(update={"config": config})

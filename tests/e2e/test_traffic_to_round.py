@@ -37,7 +37,9 @@ def write_traces(file: Path) -> None:
 def write_config(file: Path, old: ModelServer, new: ModelServer, judge: ModelServer) -> None:
     """The configuration: two stacks, a judge, and a folder that is watched after the cutover."""
     brief = {"temperature": 0, "max_tokens": 3, "seed": 1}
-    provider = endpoint(judge, name="here", parameters={"max_tokens": 100, "seed": 1}, timeout_seconds=300.0)
+    # One at a time: each call then finds what they all begin with read already.
+    said = {"parameters": {"max_tokens": 100, "seed": 1}, "concurrency": 1, "timeout_seconds": 300.0}
+    provider = endpoint(judge, name="here", **said)
     block = {
         "replay": {"customer_share": 1.0, "audit_size": 5},
         "endpoints": {"old": endpoint(old, parameters=brief), "new": endpoint(new, parameters=brief)},
