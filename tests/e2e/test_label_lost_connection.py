@@ -28,9 +28,9 @@ def test_a_server_killed_in_mid_round_loses_nothing_and_doubles_nothing(server: 
     server.kill()
     label(page)
     label(page)
-    expect(page.locator(".save")).to_contain_text("kept in this browser", timeout=60_000)
+    expect(page.locator(".save")).to_contain_text("kept in this browser", timeout=10_000)
     server.start()
-    saved(page, timeout=60_000)
+    saved(page, timeout=30_000)
     label(page)  # the same page goes on
     saved(page)
     assert done(page) == 6
@@ -67,10 +67,10 @@ def test_a_cut_websocket_keeps_labels_waiting_until_it_is_back(server: Server, v
     wire.cut()
     for _ in range(3):
         label(page)
-    expect(page.locator(".save")).to_contain_text("3 waiting", timeout=60_000)
-    expect(page.locator(".save")).to_contain_text("offline, kept in this browser", timeout=60_000)
+    expect(page.locator(".save")).to_contain_text("3 waiting", timeout=20_000)
+    expect(page.locator(".save")).to_contain_text("offline, kept in this browser", timeout=10_000)
     wire.mend()
-    saved(page, timeout=60_000)
+    saved(page, timeout=30_000)
     assert done(page) == 4
     rows = labels_of(server, "Cut")
     assert len(rows) == len({row["pair_id"] for row in rows}) == 4
@@ -93,9 +93,9 @@ def test_two_tabs_of_one_reviewer_share_the_outbox(server: Server, visit: Visit)
         label(labelling)  # the other tab moves on, so that the next label is about a third pair
         expect(watching.locator(".layer:not(.ahead) .answers")).not_to_have_text(seen, use_inner_text=True)
     for page in (one, two):
-        expect(page.locator(".save")).to_contain_text("3 waiting", timeout=60_000)
+        expect(page.locator(".save")).to_contain_text("3 waiting", timeout=20_000)
     two.close()  # its label waits in storage; the other tab brings it
     server.start()
-    saved(one, timeout=60_000)
+    saved(one, timeout=30_000)
     rows = labels_of(server, "Twin")
     assert len(rows) == len({row["pair_id"] for row in rows}) == 4
